@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one protocol behind which every optical flow lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Dense displacement of each source pixel into the target image.
+
+    Attributes:
+        displacement: (height, width, 2) float32, pixels, x then y.
+        confidence: (height, width) float32 in [0, 1]; 0 where there is no correspondence.
+    """
+
+    displacement: Float[np.ndarray, 'height width 2']
+    confidence: Float[np.ndarray, 'height width']
+
+
+class FlowEstimator(Protocol):
+    """Dense optical flow between two grey images of one size."""
+
+    def estimate(
+        self,
+        source: UInt8[np.ndarray, 'height width'],
+        target: UInt8[np.ndarray, 'height width'],
+        start: Float[np.ndarray, 'height width 2'] | None = None,
+    ) -> Flow:
+        """Return the flow from ``source`` to ``target``; ``start`` is a first guess."""
+        ...

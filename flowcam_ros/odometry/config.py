@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the online estimator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowcam_ros.correspondence.config import FlowConfig
+from flowcam_ros.depth.config import DepthConfig
+from flowcam_ros.settings import group, option
+
+
+@dataclass(frozen=True)
+class KeyframeConfig:
+    """When a new key frame is taken."""
+
+    max_flow: float = option(
+        0.05,
+        'Median flow since the key frame at which a new one is taken.',
+        unit='fraction of the image width',
+        ge=0.005,
+        le=0.5,
+        dynamic=True,
+    )
+    min_overlap: float = option(
+        0.6,
+        'Share of the key frame that must still be matched, else a new one is taken.',
+        ge=0.1,
+        le=0.95,
+        dynamic=True,
+    )
+
+
+@dataclass(frozen=True)
+class PoseConfig:
+    """The robust weighted fit."""
+
+    points: int = option(
+        1500, 'Most correspondences that one fit uses.', unit='points', ge=50, le=20000
+    )
+    iterations: int = option(10, 'Most reweighted refinement steps.', unit='steps', ge=1, le=100)
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """The state machine."""
+
+    min_points: int = option(
+        50, 'Fewer matched points with depth than this is LOST.', unit='points', ge=6, le=10000
+    )
+    min_inlier_ratio: float = option(
+        0.3, 'A smaller share of inliers than this is LOST.', ge=0.05, le=0.95, dynamic=True
+    )
+    degraded_inlier_ratio: float = option(
+        0.5, 'A smaller share of inliers than this is DEGRADED.', ge=0.05, le=1.0, dynamic=True
+    )
+    max_gap: float = option(
+        0.5,
+        'Longest pause between frames bridged by prediction; after a longer one tracking is LOST '
+        'and starts again. Recordings of single pictures want more.',
+        unit='s',
+        ge=0.01,
+        le=3600.0,
+    )
+    on_time_jump: str = option(
+        'new_epoch',
+        'What a stamp that goes back in time does: continue from the last pose, or start a new '
+        'epoch at the origin.',
+        choices=('continue', 'new_epoch'),
+    )
+
+
+@dataclass(frozen=True)
+class OdometryConfig:
+    """Everything the online estimator can be told."""
+
+    device: str = option(
+        'auto', 'Where tensors live; auto takes CUDA where it is.', choices=('auto', 'cpu', 'cuda')
+    )
+    max_image_pixels: int = option(
+        400000,
+        'Larger images are reduced to about this size before anything else.',
+        unit='pixels',
+        ge=4096,
+        le=50000000,
+    )
+    flow: FlowConfig = group(FlowConfig)
+    depth: DepthConfig = group(DepthConfig)
+    keyframe: KeyframeConfig = group(KeyframeConfig)
+    pose: PoseConfig = group(PoseConfig)
+    tracking: TrackingConfig = group(TrackingConfig)
