@@ -33,6 +33,10 @@ class OutputError(FlowcamError):
     """A result cannot be written, or would overwrite an earlier one."""
 
 
+class EvaluationError(FlowcamError):
+    """A result cannot be held against the truth: nothing matches, or nothing can be aligned."""
+
+
 class FrameRejected(FlowcamError):
     """One frame or message is unusable; the stream goes on without it.
 
