@@ -39,6 +39,14 @@ class PoseConfig:
         1500, 'Most correspondences that one fit uses.', unit='points', ge=50, le=20000
     )
     iterations: int = option(10, 'Most reweighted refinement steps.', unit='steps', ge=1, le=100)
+    inlier_threshold: float = option(
+        2.0,
+        'A matched point this close to where pose and depth put it is an inlier.',
+        unit='pixels of the working size',
+        ge=0.2,
+        le=20.0,
+        dynamic=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,20 @@ class TrackingConfig:
         unit='s',
         ge=0.01,
         le=3600.0,
+    )
+    linear_sigma: float = option(
+        0.5,
+        'How fast the camera may move unseen; while LOST the position error grows this fast.',
+        unit='m/s',
+        ge=0.001,
+        le=100.0,
+    )
+    angular_sigma: float = option(
+        0.5,
+        'How fast the camera may turn unseen; while LOST the rotation error grows this fast.',
+        unit='rad/s',
+        ge=0.001,
+        le=100.0,
     )
     on_time_jump: str = option(
         'new_epoch',

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one protocol behind which every measuring depth source lives."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flowcam_ros.depth.estimate import DepthEstimate
+from flowcam_ros.geometry.prepare import PreparedFrame
+
+
+class DepthSource(Protocol):
+    """Something that measures the depth of single frames.
+
+    Attributes:
+        scale_source: what makes its depths metric: 'depth', 'stereo' or 'network'.
+        every_frame: whether measuring is cheap enough for frames that are not key frames.
+    """
+
+    scale_source: str
+    every_frame: bool
+
+    def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
+        """Return the depth of a frame; None where the frame lacks what the source needs."""
+        ...

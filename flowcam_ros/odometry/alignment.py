@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One frame fitted to one key frame: flow, refined points, scene flow, pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from flowcam_ros.correspondence.flow import Flow, FlowEstimator
+from flowcam_ros.correspondence.points import RefinedPoints, refine_points
+from flowcam_ros.depth.estimate import DepthEstimate
+from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
+from flowcam_ros.geometry.prepare import PreparedFrame
+from flowcam_ros.geometry.projection import rays
+from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.odometry.config import OdometryConfig
+from flowcam_ros.odometry.keyframe import Keyframe
+from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, start_cost
+from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose, lift
+
+_MIN_FIT_POINTS = 6
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a frame fits a key frame.
+
+    Attributes:
+        flow: dense, from the key frame to the frame.
+        points: the matched points with their depths.
+        followed: points of the key frame whose flow stayed in the picture.
+        matched: points that also came back to where they started and have depth.
+        inliers: matched points that the pose explains.
+        target_from_source: pose of the key frame in the frame's camera; the start if no fit.
+        covariance: (6, 6) of source_from_target in the key frame's axes; None without a fit.
+        translation_sigma: standard deviation of the translation, m.
+        residual_px: robust standard deviation of the reprojection residual, pixels.
+        condition: condition number of the fit.
+        median_flow_px: median displacement of the matched points.
+        parallax_px: median displacement that the translation alone explains.
+        holds_translation: the translation is an expectation, the pictures do not tell it.
+    """
+
+    flow: Flow
+    points: Correspondences
+    followed: int
+    matched: int
+    inliers: int
+    target_from_source: Matrix4
+    covariance: Matrix6 | None
+    translation_sigma: float = float('inf')
+    residual_px: float = 0.0
+    condition: float = float('inf')
+    median_flow_px: float = 0.0
+    parallax_px: float = 0.0
+    holds_translation: bool = False
+
+    @property
+    def inlier_ratio(self) -> float:
+        """Share of the matched points that the pose explains."""
+        return self.inliers / self.matched if self.matched else 0.0
+
+
+class Aligner:
+    """Fits frames to key frames."""
+
+    def __init__(self, config: OdometryConfig, flow: FlowEstimator, device: torch.device) -> None:
+        self._config = config
+        self._flow = flow
+        self._device = device
+
+    def align(
+        self,
+        keyframe: Keyframe,
+        frame: PreparedFrame,
+        target_depth: DepthEstimate | None,
+        starts: list[Matrix4],
+        refined: int,
+        start_flow: Float[np.ndarray, 'height width 2'] | None,
+    ) -> Alignment:
+        """Fit a frame to a key frame.
+
+        Args:
+            keyframe: the source.
+            frame: the target, of the same camera.
+            target_depth: measured depth of the frame, if any.
+            starts: first guesses of target_from_source, the most trusted first.
+            refined: how many of the guesses, the cheapest first, are refined to find the best.
+            start_flow: first guess of the flow.
+        """
+        flow = self._flow.estimate(keyframe.frame.grey, frame.grey, start_flow)
+        matches, followed = self._refine(keyframe, frame, flow)
+        points = lift(keyframe, matches, target_depth, self._device)
+        moved = np.linalg.norm(matches.target - keyframe.points, axis=1)[matches.valid]
+        median_flow = float(np.median(moved)) if len(moved) else 0.0
+        nothing = Alignment(
+            flow, points, followed, len(points), 0, starts[0], None, median_flow_px=median_flow
+        )
+        if len(points) < _MIN_FIT_POINTS:
+            return nothing
+        fit = self._fit(points, frame, starts, refined)
+        if not bool(torch.isfinite(fit.target_from_source).all()):
+            return nothing
+        return self._summarize(flow, followed, points, frame, fit, median_flow)
+
+    def _refine(
+        self, keyframe: Keyframe, frame: PreparedFrame, flow: Flow
+    ) -> tuple[RefinedPoints, int]:
+        columns = keyframe.points[:, 0].astype(np.intp)
+        rows = keyframe.points[:, 1].astype(np.intp)
+        start = keyframe.points + flow.displacement[rows, columns]
+        refined = refine_points(
+            keyframe.frame.grey, frame.grey, keyframe.points, keyframe.texture, start,
+            self._config.flow.max_inconsistency,
+        )
+        inside = (start >= 0).all(1) & (start < (frame.camera.width, frame.camera.height)).all(1)
+        return refined, int(np.count_nonzero(inside))
+
+    def _fit(
+        self, points: Correspondences, frame: PreparedFrame, starts: list[Matrix4], refined: int
+    ) -> PoseFit:
+        camera = frame.camera
+        candidates = [torch.from_numpy(s).to(self._device) for s in starts]
+        closed = closed_form_pose(points, camera)
+        if closed is not None:
+            candidates.append(closed)
+        candidates.sort(key=lambda pose: start_cost(points, camera, pose))
+        iterations = self._config.pose.iterations
+        fits = [fit_pose(points, camera, pose, iterations) for pose in candidates[:refined]]
+        return min(fits, key=lambda fit: fit.scale)
+
+    def _summarize(
+        self,
+        flow: Flow,
+        followed: int,
+        points: Correspondences,
+        frame: PreparedFrame,
+        fit: PoseFit,
+        median_flow: float,
+    ) -> Alignment:
+        error_px = (fit.chi2 * points.pixel_variance).sqrt()
+        inliers = int((error_px < self._config.pose.inlier_threshold).sum())
+        pose = fit.target_from_source.cpu().numpy()
+        covariance = fit.covariance.cpu().numpy()
+        return Alignment(
+            flow=flow,
+            points=points,
+            followed=followed,
+            matched=len(points),
+            inliers=inliers,
+            target_from_source=pose,
+            covariance=of_solver_inverse(pose, covariance),
+            translation_sigma=float(np.sqrt(np.trace(covariance[:3, :3]) / 3.0)),
+            residual_px=float(1.4826 * error_px.median() / 1.1774),
+            condition=fit.condition,
+            median_flow_px=median_flow,
+            parallax_px=_parallax(points, frame, fit),
+        )
+
+
+def _parallax(points: Correspondences, frame: PreparedFrame, fit: PoseFit) -> float:
+    """Return the median distance in pixels between the points and where rotation alone puts them."""
+    pose = fit.target_from_source
+    rotated = rays(frame.camera, points.source) @ pose[:3, :3].T
+    moved = rotated + fit.inverse_depth.unsqueeze(-1) * pose[:3, 3]
+    gap = moved[:, :2] / moved[:, 2:] - rotated[:, :2] / rotated[:, 2:]
+    return float(gap.norm(dim=-1).median()) * frame.camera.fx

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where key frames get their depth from, measured or from motion, behind one protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+
+from flowcam_ros.correspondence.flow import FlowEstimator
+from flowcam_ros.depth.estimate import DepthEstimate
+from flowcam_ros.depth.motion import MotionDepth
+from flowcam_ros.depth.source import DepthSource
+from flowcam_ros.geometry import se3
+from flowcam_ros.geometry.prepare import PreparedFrame
+from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.odometry.alignment import Alignment
+from flowcam_ros.odometry.keyframe import Keyframe
+from flowcam_ros.odometry.pose_solver import fit_rotation
+
+# Less parallax than this does not tell a translation from an error of flow and rotation.
+_MIN_PARALLAX_PX = 1.0
+# The first map is built once the translation explains this much.
+_START_PARALLAX_PX = 3.0
+
+
+class Mapper(Protocol):
+    """Gives key frames their depth and lets it learn from the frames that follow.
+
+    Attributes:
+        scale_source: 'depth', 'stereo', 'network' or 'none'.
+        ready: False while the first map is still being built.
+        seeds: extra first guesses of target_from_source while not ready.
+    """
+
+    scale_source: str
+    ready: bool
+    seeds: list[Matrix4]
+
+    def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
+        """Return what is measured of every frame, for the fit."""
+        ...
+
+    def begin(
+        self, frame: PreparedFrame, measured: DepthEstimate | None, before: Keyframe | None
+    ) -> DepthEstimate | None:
+        """Return the depth of a key frame that no fit joins to ``before``; None if there is none."""
+        ...
+
+    def follow(
+        self,
+        keyframe: Keyframe,
+        frame: PreparedFrame,
+        measured: DepthEstimate | None,
+        alignment: Alignment,
+    ) -> DepthEstimate | None:
+        """Return the depth of a key frame that was just fitted to the old one."""
+        ...
+
+    def constrain(self, alignment: Alignment, keyframe: Keyframe, expected: Matrix4) -> Alignment:
+        """Return the alignment without what the pictures cannot tell."""
+        ...
+
+    def learn(self, keyframe: Keyframe, alignment: Alignment) -> Keyframe:
+        """Return the key frame with its depth improved by one fitted frame."""
+        ...
+
+
+class MeasuredMapper:
+    """Depth measured anew for each key frame."""
+
+    ready = True
+    seeds: list[Matrix4] = []  # noqa: RUF012 - never changed
+
+    def __init__(self, source: DepthSource) -> None:
+        self._source = source
+        self.scale_source = source.scale_source
+
+    def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
+        """See Mapper."""
+        return self._source.measure(frame) if self._source.every_frame else None
+
+    def begin(
+        self, frame: PreparedFrame, measured: DepthEstimate | None, before: Keyframe | None
+    ) -> DepthEstimate | None:
+        """See Mapper."""
+        return measured if self._source.every_frame else self._source.measure(frame)
+
+    def follow(
+        self,
+        keyframe: Keyframe,
+        frame: PreparedFrame,
+        measured: DepthEstimate | None,
+        alignment: Alignment,
+    ) -> DepthEstimate | None:
+        """See Mapper."""
+        return self.begin(frame, measured, keyframe)
+
+    def constrain(self, alignment: Alignment, keyframe: Keyframe, expected: Matrix4) -> Alignment:
+        """See Mapper; measured depth leaves nothing open."""
+        return alignment
+
+    def learn(self, keyframe: Keyframe, alignment: Alignment) -> Keyframe:
+        """See Mapper; measured depth stays as it is."""
+        return keyframe
+
+
+class MotionMapper:
+    """Depth from motion alone; poses are up to scale."""
+
+    scale_source = 'none'
+
+    def __init__(self, flow: FlowEstimator) -> None:
+        self._flow = flow
+        self._filter = MotionDepth()
+        self.ready = False
+
+    @property
+    def seeds(self) -> list[Matrix4]:
+        """Small translations along each axis: from rest, the fit may fall either way."""
+        if self.ready:
+            return []
+        seeds = []
+        for direction in np.vstack([np.eye(3), -np.eye(3)]):
+            seed = np.eye(4)
+            seed[:3, 3] = 0.05 * direction
+            seeds.append(seed)
+        return seeds
+
+    def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
+        """See Mapper; nothing is measured."""
+        return None
+
+    def begin(
+        self, frame: PreparedFrame, measured: DepthEstimate | None, before: Keyframe | None
+    ) -> DepthEstimate | None:
+        """See Mapper; the scale of the map before is kept as well as a guess can."""
+        if before is None:
+            return self._filter.start(frame)
+        return self._filter.start(frame, float(np.median(before.depth.inverse_depth)))
+
+    def follow(
+        self,
+        keyframe: Keyframe,
+        frame: PreparedFrame,
+        measured: DepthEstimate | None,
+        alignment: Alignment,
+    ) -> DepthEstimate | None:
+        """See Mapper."""
+        start = None
+        back = self._flow.estimate(frame.grey, keyframe.frame.grey, start)
+        return self._filter.carry(keyframe.depth, frame, back, alignment.target_from_source)
+
+    def constrain(self, alignment: Alignment, keyframe: Keyframe, expected: Matrix4) -> Alignment:
+        """See Mapper; with hardly any parallax only the rotation is taken."""
+        distance = float(np.linalg.norm(alignment.target_from_source[:3, 3]))
+        told = alignment.translation_sigma < 0.5 * distance
+        if alignment.covariance is None or (alignment.parallax_px >= _MIN_PARALLAX_PX and told):
+            return alignment
+        rotation = fit_rotation(alignment.points, keyframe.frame.camera, alignment.target_from_source)
+        centre = se3.inverse(expected)[:3, 3]
+        pose = se3.from_rotation_translation(rotation, -rotation @ centre)
+        depth = 1.0 / max(float(np.median(keyframe.depth.inverse_depth)), 1e-3)
+        unseen = _MIN_PARALLAX_PX * depth / keyframe.frame.camera.fx
+        covariance = alignment.covariance.copy()
+        covariance[:3, 3:] = covariance[3:, :3] = 0.0
+        covariance[:3, :3] = np.eye(3) * unseen**2
+        return dataclasses.replace(
+            alignment,
+            target_from_source=pose,
+            covariance=covariance,
+            translation_sigma=unseen,
+            holds_translation=True,
+        )
+
+    def learn(self, keyframe: Keyframe, alignment: Alignment) -> Keyframe:
+        """See Mapper."""
+        if alignment.holds_translation or alignment.inlier_ratio < 0.5:
+            return keyframe
+        depth = self._filter.update(
+            keyframe.depth, alignment.flow, alignment.target_from_source,
+            alignment.translation_sigma,
+        )
+        self.ready = self.ready or alignment.parallax_px >= _START_PARALLAX_PX
+        return dataclasses.replace(keyframe, depth=depth)
+
+
+def make_mapper(source: DepthSource | None, flow: FlowEstimator) -> Mapper:
+    """Return the mapper for a measuring source, or for none."""
+    return MotionMapper(flow) if source is None else MeasuredMapper(source)
