@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """Return the folder of real sequences beside the checkout; skip the test where there is none."""
+    folder = REPOSITORY.parent / 'shared' / 'data'
+    if not folder.is_dir():
+        pytest.skip(f'no real sequences: {folder} does not exist')
+    return folder
