@@ -9,51 +9,59 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-# One Lucas-Kanade level with this window corrects what dense flow leaves (a pixel or two).
-_WINDOW = (13, 13)
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.01)
 # Image noise and model error that remain at a perfect corner; texture can only make it worse.
 _BEST_SIGMA_PX = 0.08
 _GREY_NOISE = 2.0
+_TEXTURE_WINDOW = 7
+# Weaker texture than this, (grey values / pixel)^2, is noise.
+MIN_TEXTURE = 1.0
+_BORDER = 8  # pixels at the rim where windows would leave the picture
+
+
+def texture_map(grey: UInt8[np.ndarray, 'height width']) -> Float[np.ndarray, 'height width']:
+    """Return the smaller eigenvalue of the mean structure tensor, (grey values / pixel)^2."""
+    texture = cv2.cornerMinEigenVal(grey, _TEXTURE_WINDOW, ksize=3)
+    # OpenCV scales 8-bit Sobel sums by 1 / (255 * 4 * window); true derivatives are Sobel / 8
+    texture *= np.float32((255.0 * 4.0 * _TEXTURE_WINDOW / 8.0 / _TEXTURE_WINDOW) ** 2)
+    return texture
 
 
 def select_points(
-    grey: UInt8[np.ndarray, 'height width'],
+    texture: Float[np.ndarray, 'height width'],
     usable: Bool[np.ndarray, 'height width'] | None,
     count: int,
-    border: int = 8,
-) -> tuple[Float[np.ndarray, 'n 2'], Float[np.ndarray, 'n']]:
-    """Return the best textured pixel of each cell of a grid, and its texture.
+    taken: Float[np.ndarray, 'm 2'] | None = None,
+) -> Float[np.ndarray, 'n 2']:
+    """Return the best textured pixel of each free cell of a grid.
 
     Args:
-        grey: the key frame.
+        texture: from :func:`texture_map`.
         usable: where points may lie; None means everywhere.
         count: about how many cells the grid has.
-        border: pixels at the rim that are left out.
+        taken: (m, 2) points that there are already; their cells give none.
 
     Returns:
-        (n, 2) float32 pixel positions (x, y) and (n,) float32 smaller eigenvalue of the structure
-        tensor in (grey values / pixel)^2; cells with no texture at all give no point.
+        (n, 2) float32 pixel positions (x, y); cells with no texture at all give no point.
     """
-    height, width = grey.shape
-    texture = cv2.cornerMinEigenVal(grey, 7, ksize=3)
-    # undo OpenCV's scaling (1 / (255 * 4 * 7) for 8-bit, Sobel 3) and the window sum
-    texture *= np.float32((255.0 * 2.0**2 * 7.0) ** 2 / (2.0 * 2.0**2) ** 2 / 7.0**2)
+    height, width = texture.shape
     if usable is not None:
-        texture[~usable] = 0.0
+        texture = np.where(usable, texture, np.float32(0.0))
     cell = max(4, round(np.sqrt(width * height / count)))
-    rows, columns = (height - 2 * border) // cell, (width - 2 * border) // cell
+    rows, columns = (height - 2 * _BORDER) // cell, (width - 2 * _BORDER) // cell
     if rows < 1 or columns < 1:
-        return np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-    inner = texture[border : border + rows * cell, border : border + columns * cell]
+        return np.zeros((0, 2), np.float32)
+    inner = texture[_BORDER : _BORDER + rows * cell, _BORDER : _BORDER + columns * cell]
     cells = inner.reshape(rows, cell, columns, cell).transpose(0, 2, 1, 3).reshape(-1, cell * cell)
     best = cells.argmax(1)
-    value = cells[np.arange(len(cells)), best]
     index = np.arange(len(cells))
-    x = border + (index % columns) * cell + best % cell
-    y = border + (index // columns) * cell + best // cell
-    keep = value > 1.0
-    return np.stack([x, y], -1)[keep].astype(np.float32), value[keep]
+    keep = cells[index, best] > MIN_TEXTURE
+    if taken is not None and len(taken):
+        at = np.clip((taken - _BORDER) // cell, 0, (columns - 1, rows - 1)).astype(np.intp)
+        keep[at[:, 1] * columns + at[:, 0]] = False
+    x = _BORDER + (index % columns) * cell + best % cell
+    y = _BORDER + (index // columns) * cell + best // cell
+    return np.stack([x, y], -1)[keep].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -81,46 +89,69 @@ def refine_points(
 ) -> RefinedPoints:
     """Refine the flow of textured points by Lucas-Kanade, there and back again.
 
+    Where the dense flow sent many points astray (large motion in poor texture), these get a second
+    chance: a search from coarse to fine with a larger window.
+
     Args:
         source: grey source image.
         target: grey target image.
         points: (n, 2) positions in the source.
-        texture: (n,) from :func:`select_points`.
+        texture: (n,) at the points, from :func:`texture_map`.
         start: (n, 2) first guess of the positions in the target, from dense flow.
         max_inconsistency: largest distance after the round trip, pixels.
     """
     if len(points) == 0:
         none = np.zeros(0, np.float32)
         return RefinedPoints(points.copy(), none, none.astype(bool))
+    found, gap, residual = _there_and_back(source, target, points, start, _FINE)
+    lost = gap >= max_inconsistency
+    if np.count_nonzero(lost) > _ASTRAY_SHARE * len(points):
+        again = _there_and_back(source, target, points[lost], points[lost], _COARSE_TO_FINE)
+        found[lost], gap[lost], residual[lost] = again
+    noise = np.clip(residual, _GREY_NOISE, 255.0)
+    area = _FINE.window**2
+    sigma = np.sqrt(_BEST_SIGMA_PX**2 + noise**2 / (area * texture) + (0.5 * gap) ** 2)
+    return RefinedPoints(found, sigma.astype(np.float32), gap < max_inconsistency)
+
+
+@dataclass(frozen=True)
+class _Search:
+    window: int
+    levels: int
+
+
+_FINE = _Search(window=13, levels=0)
+_COARSE_TO_FINE = _Search(window=21, levels=4)
+_ASTRAY = 1e3
+# A few lost points are occlusions, which no search finds.
+_ASTRAY_SHARE = 0.3
+
+
+def _there_and_back(
+    source: UInt8[np.ndarray, 'height width'],
+    target: UInt8[np.ndarray, 'height width'],
+    points: Float[np.ndarray, 'n 2'],
+    start: Float[np.ndarray, 'n 2'],
+    search: _Search,
+) -> tuple[Float[np.ndarray, 'n 2'], Float[np.ndarray, 'n'], Float[np.ndarray, 'n']]:
+    """Return positions in the target, round-trip distance (huge if lost) and grey residual."""
     options = {
-        'winSize': _WINDOW,
-        'maxLevel': 0,
+        'winSize': (search.window, search.window),
+        'maxLevel': search.levels,
         'criteria': _CRITERIA,
         'flags': cv2.OPTFLOW_USE_INITIAL_FLOW,
     }
-    forward, found, residual = cv2.calcOpticalFlowPyrLK(
+    there, found, residual = cv2.calcOpticalFlowPyrLK(
         source, target, points[:, None], start[:, None].copy(), **options
     )
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(
-        target, source, forward, (forward - start[:, None] + points[:, None]), **options
-    )
-    forward, back = forward[:, 0], back[:, 0]
-    gap = np.linalg.norm(back - points, axis=1)
+    first_back = there - start[:, None] + points[:, None]
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(target, source, there, first_back, **options)
+    there, back = there[:, 0], back[:, 0]
     height, width = target.shape
-    inside = (
-        (forward[:, 0] >= 0)
-        & (forward[:, 1] >= 0)
-        & (forward[:, 0] <= width - 1)
-        & (forward[:, 1] <= height - 1)
-    )
-    moved = np.linalg.norm(forward - start, axis=1)
-    valid = (
-        (found[:, 0] == 1)
-        & (returned[:, 0] == 1)
-        & inside
-        & (gap < max_inconsistency)
-        & (moved < _WINDOW[0])
-    )
-    noise = np.maximum(_GREY_NOISE, residual[:, 0])
-    sigma = np.sqrt(_BEST_SIGMA_PX**2 + noise**2 / (_WINDOW[0] ** 2 * texture) + (0.5 * gap) ** 2)
-    return RefinedPoints(forward, sigma.astype(np.float32), valid)
+    inside = (there >= 0).all(1) & (there <= (width - 1, height - 1)).all(1)
+    moved = np.linalg.norm(there - start, axis=1)
+    reach = search.window * 2.0**search.levels
+    good = (found[:, 0] == 1) & (returned[:, 0] == 1) & inside & (moved < reach)
+    # points that ran out of the picture may come back with wild values
+    gap = np.nan_to_num(np.linalg.norm(back - points, axis=1), nan=_ASTRAY)
+    return there, np.where(good, gap.clip(max=_ASTRAY), np.float32(_ASTRAY)), np.nan_to_num(residual[:, 0])

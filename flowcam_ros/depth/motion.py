@@ -8,12 +8,10 @@ place of epipolar search). The map has half the working size: DIS resolves no mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcam_ros.correspondence.flow import Flow
@@ -21,6 +19,7 @@ from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.projection import rays
+from flowcam_ros.geometry.triangulation import Triangulation, triangulate
 
 # The scale of a single camera is free: the first key frame's inverse depth is 1 per unit.
 _START_INVERSE_DEPTH = 1.0
@@ -30,14 +29,11 @@ _MAX_INVERSE_DEPTH = 30.0
 # Error of dense flow where it is consistent. Errors of neighbouring frames are correlated (same
 # key frame, same texture), so this is larger than the error of a single match.
 _FLOW_SIGMA_PX = 0.7
-_MIN_RELATIVE_SIGMA = 0.01
+_MIN_RELATIVE_SIGMA = 0.005
 _GATE_SIGMAS = 3.0
-
-
-@dataclass(frozen=True)
-class _Measurement:
-    inverse_depth: Tensor
-    variance: Tensor  # infinite where the flow says nothing
+_MODEL_ERROR_PX = 0.5
+# Looking a depth up along the flow of another pair of images blurs it.
+_CARRY_SIGMA = 0.02
 
 
 class MotionDepth:
@@ -73,10 +69,17 @@ class MotionDepth:
         displacement, confidence = _to_map(flow, estimate.camera)
         prior = torch.from_numpy(estimate.inverse_depth)
         variance = torch.from_numpy(estimate.variance)
-        measured = _triangulate(
-            estimate.camera, prior, displacement, confidence, target_from_source, translation_sigma
+        source = _pixels(estimate.camera)
+        target = source + displacement
+        # the map's pixels are twice as large as the flow's
+        pixel_variance = (0.5 * _FLOW_SIGMA_PX) ** 2 / confidence.clamp_min(0.05)
+        pose = torch.from_numpy(target_from_source).to(prior)
+        seen = triangulate(
+            estimate.camera, source, target, pixel_variance, prior, pose, translation_sigma
         )
-        inverse, fused = _fuse(prior, variance, measured)
+        size = torch.tensor([estimate.camera.width - 1, estimate.camera.height - 1])
+        heard = (confidence > 0) & (target >= 0).all(-1) & (target <= size).all(-1)
+        inverse, fused = fuse(prior, variance, seen, pixel_variance, heard)
         return DepthEstimate(
             estimate.stamp_ns, estimate.camera, inverse.numpy(), fused.numpy(), estimate.image
         )
@@ -104,10 +107,9 @@ class MotionDepth:
         old = cv2.remap(estimate.inverse_depth, x, y, cv2.INTER_NEAREST, borderValue=0.0)
         old_variance = cv2.remap(estimate.variance, x, y, cv2.INTER_NEAREST, borderValue=0.0)
         inverse = torch.from_numpy(old)
-        z = _moved(camera, pixels, inverse, new_from_old)[..., 2].clamp_min(0.05)
-        factor = 1.0 / z
-        new = inverse * factor
-        variance = torch.from_numpy(old_variance) * factor**4 + (0.02 * new) ** 2
+        z = _moved(camera, pixels, inverse, new_from_old)[..., 2]
+        new, variance = carried(inverse, torch.from_numpy(old_variance), z)
+        variance = variance + (_CARRY_SIGMA * new) ** 2
         known = (inverse > 0) & (confidence > 0)
         filled, filled_variance = _filled(new, variance, known)
         return _estimate(frame, camera, filled, filled_variance)
@@ -151,56 +153,44 @@ def _moved(camera: CameraModel, pixels: Tensor, inverse: Tensor, pose: np.ndarra
     return rays(camera, pixels) @ rotation.T + inverse.unsqueeze(-1) * translation
 
 
-def _triangulate(
-    camera: CameraModel,
-    prior: Tensor,
-    displacement: Tensor,
-    confidence: Tensor,
-    target_from_source: np.ndarray,
-    translation_sigma: float,
-) -> _Measurement:
-    """Least-squares inverse depth of each pixel from where it went.
+def fuse(
+    prior: Float[Tensor, '*n'],
+    variance: Float[Tensor, '*n'],
+    seen: Triangulation,
+    pixel_variance: Float[Tensor, '*n'],
+    heard: Bool[Tensor, '*n'],
+) -> tuple[Float[Tensor, '*n'], Float[Tensor, '*n']]:
+    """Return inverse depths and variances after one Kalman step.
 
-    With the target point a + rho t (a the rotated ray) and the measured normalised position u:
-    rho (t_x - u_x t_z) = u_x a_z - a_x, and the same for y.
+    Where a measurement lies off its epipolar line, the flow is wrong or the point moves: nothing
+    is learnt. Where it contradicts the prior, the prior is kept and believed less.
+
+    Args:
+        prior: inverse depth so far.
+        variance: of the prior.
+        seen: what one frame says.
+        pixel_variance: variance of the flow that it was seen with, pixels^2.
+        heard: where there is a measurement at all.
     """
-    rotation = torch.from_numpy(target_from_source[:3, :3]).to(prior)
-    translation = torch.from_numpy(target_from_source[:3, 3]).to(prior)
-    pixels = _pixels(camera)
-    a = rays(camera, pixels) @ rotation.T
-    u = rays(camera, pixels + displacement)[..., :2]
-    focal = torch.tensor([camera.fx, camera.fy])
-    slope = (translation[:2] - u * translation[2]) * focal
-    offset = (u * a[..., 2:] - a[..., :2]) * focal
-    squared = (slope * slope).sum(-1)
-    measured = (slope * offset).sum(-1) / squared.clamp_min(1e-12)
-    z = (a[..., 2] + prior * translation[2]).clamp_min(0.05)
-    # the map's pixels are twice as large as the flow's
-    pixel_variance = (0.5 * _FLOW_SIGMA_PX) ** 2 / confidence.clamp_min(0.05)
-    relative_pose = translation_sigma**2 / (translation @ translation).clamp_min(1e-12)
-    variance = pixel_variance * z * z / squared.clamp_min(1e-12) + relative_pose * measured**2
-    across = (slope[..., 0] * offset[..., 1] - slope[..., 1] * offset[..., 0]).abs()
-    across = across / (squared.clamp_min(1e-12).sqrt() * z)
-    height, width = prior.shape
-    target = pixels + displacement
-    inside = (target >= 0).all(-1) & (target[..., 0] <= width - 1) & (target[..., 1] <= height - 1)
-    good = inside & (confidence > 0) & (squared > 1e-9)
-    good &= (across < _GATE_SIGMAS * pixel_variance.sqrt() + 0.5) & torch.isfinite(measured)
-    return _Measurement(measured, torch.where(good, variance, torch.full_like(variance, torch.inf)))
-
-
-def _fuse(prior: Tensor, variance: Tensor, measured: _Measurement) -> tuple[Tensor, Tensor]:
-    """Kalman update where prior and measurement agree; elsewhere the prior is believed less."""
-    difference = measured.inverse_depth - prior
-    total = variance + measured.variance
-    heard = torch.isfinite(measured.variance)
-    agree = heard & (difference**2 < _GATE_SIGMAS**2 * total)
-    gain = torch.where(agree, variance / total, torch.zeros_like(total))
-    inverse = prior + gain * torch.where(agree, difference, torch.zeros_like(difference))
-    inverse = inverse.clamp(_MIN_INVERSE_DEPTH, _MAX_INVERSE_DEPTH)
-    updated = torch.where(agree, (1.0 - gain) * variance, variance)
-    updated = torch.where(heard & ~agree, updated * 2.0, updated)
+    limit = _GATE_SIGMAS * pixel_variance.sqrt() + _MODEL_ERROR_PX
+    heard = heard & (seen.across_px < limit) & torch.isfinite(seen.inverse_depth)
+    difference = torch.where(heard, seen.inverse_depth - prior, torch.zeros_like(prior))
+    total = variance + seen.variance
+    agrees = heard & (difference**2 < _GATE_SIGMAS**2 * total)
+    gain = torch.where(agrees, variance / total, torch.zeros_like(total))
+    inverse = (prior + gain * difference).clamp(_MIN_INVERSE_DEPTH, _MAX_INVERSE_DEPTH)
+    updated = torch.where(agrees, (1.0 - gain) * variance, variance)
+    updated = torch.where(heard & ~agrees, updated * 2.0, updated)
     return inverse, _bounded(inverse, updated)
+
+
+def carried(
+    inverse: Float[Tensor, '*n'], variance: Float[Tensor, '*n'], z: Float[Tensor, '*n']
+) -> tuple[Float[Tensor, '*n'], Float[Tensor, '*n']]:
+    """Return inverse depths seen from another place; ``z`` is the new depth over the old one."""
+    z = z.clamp_min(0.05)
+    new = (inverse / z).clamp(_MIN_INVERSE_DEPTH, _MAX_INVERSE_DEPTH)
+    return new, _bounded(new, variance / z**4)
 
 
 def _bounded(inverse: Tensor, variance: Tensor) -> Tensor:

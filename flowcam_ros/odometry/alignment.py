@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from flowcam_ros.correspondence.flow import Flow, FlowEstimator
 from flowcam_ros.correspondence.points import RefinedPoints, refine_points
@@ -30,11 +30,13 @@ class Alignment:
     Attributes:
         flow: dense, from the key frame to the frame.
         points: the matched points with their depths.
+        kept: which points of the key frame these are.
         followed: points of the key frame whose flow stayed in the picture.
         matched: points that also came back to where they started and have depth.
         inliers: matched points that the pose explains.
         target_from_source: pose of the key frame in the frame's camera; the start if no fit.
         covariance: (6, 6) of source_from_target in the key frame's axes; None without a fit.
+        explained: which of the matched points are inliers; None without a fit.
         translation_sigma: standard deviation of the translation, m.
         residual_px: robust standard deviation of the reprojection residual, pixels.
         condition: condition number of the fit.
@@ -45,11 +47,13 @@ class Alignment:
 
     flow: Flow
     points: Correspondences
+    kept: Bool[np.ndarray, 'n']
     followed: int
     matched: int
     inliers: int
     target_from_source: Matrix4
     covariance: Matrix6 | None
+    explained: Bool[np.ndarray, 'm'] | None = None
     translation_sigma: float = float('inf')
     residual_px: float = 0.0
     condition: float = float('inf')
@@ -92,27 +96,27 @@ class Aligner:
         """
         flow = self._flow.estimate(keyframe.frame.grey, frame.grey, start_flow)
         matches, followed = self._refine(keyframe, frame, flow)
-        points = lift(keyframe, matches, target_depth, self._device)
-        moved = np.linalg.norm(matches.target - keyframe.points, axis=1)[matches.valid]
+        points, kept = lift(keyframe, matches, target_depth, self._device)
+        moved = np.linalg.norm(matches.target - keyframe.points.pixels, axis=1)[matches.valid]
         median_flow = float(np.median(moved)) if len(moved) else 0.0
         nothing = Alignment(
-            flow, points, followed, len(points), 0, starts[0], None, median_flow_px=median_flow
+            flow, points, kept, followed, len(points), 0, starts[0], None, median_flow_px=median_flow
         )
         if len(points) < _MIN_FIT_POINTS:
             return nothing
         fit = self._fit(points, frame, starts, refined)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return nothing
-        return self._summarize(flow, followed, points, frame, fit, median_flow)
+        return self._summarize(flow, followed, points, kept, frame, fit, median_flow)
 
     def _refine(
         self, keyframe: Keyframe, frame: PreparedFrame, flow: Flow
     ) -> tuple[RefinedPoints, int]:
-        columns = keyframe.points[:, 0].astype(np.intp)
-        rows = keyframe.points[:, 1].astype(np.intp)
-        start = keyframe.points + flow.displacement[rows, columns]
+        pixels = keyframe.points.pixels
+        at = np.rint(pixels).astype(np.intp)
+        start = pixels + flow.displacement[at[:, 1], at[:, 0]]
         refined = refine_points(
-            keyframe.frame.grey, frame.grey, keyframe.points, keyframe.texture, start,
+            keyframe.frame.grey, frame.grey, pixels, keyframe.texture, start,
             self._config.flow.max_inconsistency,
         )
         inside = (start >= 0).all(1) & (start < (frame.camera.width, frame.camera.height)).all(1)
@@ -136,17 +140,21 @@ class Aligner:
         flow: Flow,
         followed: int,
         points: Correspondences,
+        kept: Bool[np.ndarray, 'n'],
         frame: PreparedFrame,
         fit: PoseFit,
         median_flow: float,
     ) -> Alignment:
         error_px = (fit.chi2 * points.pixel_variance).sqrt()
-        inliers = int((error_px < self._config.pose.inlier_threshold).sum())
+        threshold = self._config.pose.inlier_threshold
+        inliers = int((error_px < threshold).sum())
         pose = fit.target_from_source.cpu().numpy()
         covariance = fit.covariance.cpu().numpy()
         return Alignment(
             flow=flow,
             points=points,
+            kept=kept,
+            explained=(error_px < threshold).cpu().numpy(),
             followed=followed,
             matched=len(points),
             inliers=inliers,

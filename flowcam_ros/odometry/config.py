@@ -99,6 +99,13 @@ class OdometryConfig:
     device: str = option(
         'auto', 'Where tensors live; auto takes CUDA where it is.', choices=('auto', 'cpu', 'cuda')
     )
+    threads: int = option(
+        1,
+        'CPU threads of torch; OpenCV chooses its own number.',
+        unit='threads',
+        ge=1,
+        le=256,
+    )
     max_image_pixels: int = option(
         400000,
         'Larger images are reduced to about this size before anything else.',

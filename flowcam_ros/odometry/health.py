@@ -31,7 +31,7 @@ class Verdict:
 def judge(alignment: Alignment, keyframe: Keyframe, config: OdometryConfig) -> Verdict:
     """Return the verdict on a frame's fit to its key frame."""
     tracking = config.tracking
-    if len(keyframe.points) < tracking.min_points:
+    if len(keyframe) < tracking.min_points:
         lacks_depth = keyframe.depth_share < config.depth.min_valid
         return Verdict(TrackingState.LOST, 'depth_invalid' if lacks_depth else 'texture')
     if alignment.followed < tracking.min_points:

@@ -16,7 +16,8 @@ from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.alignment import Alignment
-from flowcam_ros.odometry.keyframe import Keyframe
+from flowcam_ros.odometry.keyframe import Keyframe, PointDepths
+from flowcam_ros.odometry.point_depths import carry_points, learn_points
 from flowcam_ros.odometry.pose_solver import fit_rotation
 
 # Less parallax than this does not tell a translation from an error of flow and rotation.
@@ -58,6 +59,10 @@ class Mapper(Protocol):
         """Return the depth of a key frame that was just fitted to the old one."""
         ...
 
+    def followed(self, keyframe: Keyframe, alignment: Alignment) -> PointDepths | None:
+        """Return the points whose depth is worth carrying to a new key frame."""
+        ...
+
     def constrain(self, alignment: Alignment, keyframe: Keyframe, expected: Matrix4) -> Alignment:
         """Return the alignment without what the pictures cannot tell."""
         ...
@@ -96,6 +101,10 @@ class MeasuredMapper:
     ) -> DepthEstimate | None:
         """See Mapper."""
         return self.begin(frame, measured, keyframe)
+
+    def followed(self, keyframe: Keyframe, alignment: Alignment) -> PointDepths | None:
+        """See Mapper; a new measurement is as good."""
+        return None
 
     def constrain(self, alignment: Alignment, keyframe: Keyframe, expected: Matrix4) -> Alignment:
         """See Mapper; measured depth leaves nothing open."""
@@ -152,6 +161,12 @@ class MotionMapper:
         back = self._flow.estimate(frame.grey, keyframe.frame.grey, start)
         return self._filter.carry(keyframe.depth, frame, back, alignment.target_from_source)
 
+    def followed(self, keyframe: Keyframe, alignment: Alignment) -> PointDepths | None:
+        """See Mapper; points keep what many frames taught about them."""
+        if alignment.explained is None:
+            return None
+        return carry_points(keyframe, alignment)
+
     def constrain(self, alignment: Alignment, keyframe: Keyframe, expected: Matrix4) -> Alignment:
         """See Mapper; with hardly any parallax only the rotation is taken."""
         distance = float(np.linalg.norm(alignment.target_from_source[:3, 3]))
@@ -183,7 +198,8 @@ class MotionMapper:
             alignment.translation_sigma,
         )
         self.ready = self.ready or alignment.parallax_px >= _START_PARALLAX_PX
-        return dataclasses.replace(keyframe, depth=depth)
+        points = learn_points(keyframe, alignment)
+        return dataclasses.replace(keyframe, depth=depth, points=points)
 
 
 def make_mapper(source: DepthSource | None, flow: FlowEstimator) -> Mapper:

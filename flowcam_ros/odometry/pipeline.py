@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from flowcam_ros.correspondence.registry import make_flow
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.depth.registry import choose_source
-from flowcam_ros.errors import ConfigError, FrameRejected
+from flowcam_ros.errors import FrameRejected
 from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.covariance import Matrix6, of_product, rotated
 from flowcam_ros.geometry.frame import Frame
@@ -26,9 +25,10 @@ from flowcam_ros.geometry.prepare import FramePreparer, PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.alignment import Aligner, Alignment
 from flowcam_ros.odometry.config import OdometryConfig
+from flowcam_ros.odometry.device import choose_device
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 from flowcam_ros.odometry.health import Verdict, judge
-from flowcam_ros.odometry.keyframe import Keyframe, make_keyframe
+from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, make_keyframe
 from flowcam_ros.odometry.mapping import Mapper, make_mapper
 from flowcam_ros.odometry.motion import MotionModel
 
@@ -140,7 +140,9 @@ class VisualOdometry:
         """Make the first key frame, or say what it lacks."""
         pose = self._motion.predict(frame.stamp_ns)
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
-        keyframe = self._new_keyframe(mapper.begin(frame, measured, None), frame, pose, covariance)
+        keyframe = self._new_keyframe(
+            mapper.begin(frame, measured, None), None, frame, pose, covariance
+        )
         self._forget_pictures()
         if keyframe is None:
             reason = 'texture' if measured is None else 'depth_or_texture'
@@ -157,6 +159,7 @@ class VisualOdometry:
     def _new_keyframe(
         self,
         depth: DepthEstimate | None,
+        followed: PointDepths | None,
         frame: PreparedFrame,
         pose: Matrix4,
         covariance: Matrix6,
@@ -164,8 +167,10 @@ class VisualOdometry:
         """Return a key frame if the frame has depth and texture enough to be one."""
         if depth is None:
             return None
-        keyframe = make_keyframe(frame, depth, pose, covariance, self._config.pose.points)
-        enough = len(keyframe.points) >= self._config.tracking.min_points
+        keyframe = make_keyframe(
+            frame, depth, followed, pose, covariance, self._config.pose.points
+        )
+        enough = len(keyframe) >= self._config.tracking.min_points
         return keyframe if enough and keyframe.depth_share >= self._config.depth.min_valid else None
 
     def _track(
@@ -235,7 +240,9 @@ class VisualOdometry:
                 'keyframe', lambda: mapper.follow(keyframe, frame, measured, alignment)
             )
             pose = se3.orthonormalized(pose)
-            successor = self._new_keyframe(depth, frame, pose, covariance)
+            successor = self._new_keyframe(
+                depth, mapper.followed(keyframe, alignment), frame, pose, covariance
+            )
             is_new = successor is not None
             keyframe = successor or keyframe
         self._keyframe, self._recovery = keyframe, None
@@ -249,7 +256,7 @@ class VisualOdometry:
     def _is_due(self, keyframe: Keyframe, alignment: Alignment) -> bool:
         """Whether the picture has changed so much that the next frames want a newer key frame."""
         limit = self._config.keyframe.max_flow * keyframe.frame.camera.width
-        overlap = alignment.matched / max(len(keyframe.points), 1)
+        overlap = alignment.matched / max(len(keyframe), 1)
         return alignment.median_flow_px > limit or overlap < self._config.keyframe.min_overlap
 
     def _lose(
@@ -263,7 +270,7 @@ class VisualOdometry:
         """Predict, and offer this frame as a key frame to recover from."""
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
         depth = mapper.begin(frame, measured, self._keyframe)
-        self._recovery = self._new_keyframe(depth, frame, predicted, covariance)
+        self._recovery = self._new_keyframe(depth, None, frame, predicted, covariance)
         self._last_flow = None
         return self._estimate(mapper, frame, verdict, predicted, covariance)
 
@@ -312,16 +319,3 @@ class _Stopwatch:
 
     def finish(self) -> None:
         self.milliseconds['total'] = (time.perf_counter() - self._begin) * 1e3
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the torch device for ``auto``, ``cpu`` or ``cuda``.
-
-    Raises:
-        ConfigError: CUDA was asked for by name and is not there.
-    """
-    if name == 'auto':
-        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    if name == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError("device: 'cuda' was asked for but no CUDA device is there; use 'auto'")
-    return torch.device(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcam_ros.correspondence.points import RefinedPoints
@@ -15,7 +15,7 @@ from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
-from flowcam_ros.odometry.keyframe import Keyframe
+from flowcam_ros.odometry.keyframe import Keyframe, look_up
 
 # Below this the closed-form rotation is no better than a guess.
 _MIN_CONDITIONING = 1e-4
@@ -53,46 +53,34 @@ def lift(
     matched: RefinedPoints,
     target_depth: DepthEstimate | None,
     device: torch.device,
-) -> Correspondences:
+) -> tuple[Correspondences, Bool[np.ndarray, 'n']]:
     """Join the matched points of a key frame with the depth of both images.
 
-    Points whose key-frame depth is unknown are left out.
+    Returns:
+        The correspondences, and which points of the key frame they are: points that are not
+        matched or whose depth is unknown are left out.
     """
-    camera = keyframe.frame.camera
-    inverse, variance = _look_up(keyframe.depth, keyframe.points, camera)
-    keep = matched.valid & (inverse > 0) & np.isfinite(variance)
+    points = keyframe.points
+    keep = matched.valid & (points.inverse_depth > 0) & np.isfinite(points.variance)
     target = matched.target[keep]
     target_inverse = np.zeros(len(target), np.float32)
     target_variance = np.ones(len(target), np.float32)
     if target_depth is not None:
-        found, found_variance = _look_up(target_depth, target, camera)
+        found, found_variance = look_up(target_depth, target, keyframe.frame.camera)
         known = (found > 0) & np.isfinite(found_variance)
         target_inverse = np.where(known, found, np.float32(0.0))
         target_variance = np.where(known, found_variance, np.float32(1.0))
     arrays = (
-        keyframe.points[keep],
+        points.pixels[keep],
         target,
         matched.sigma[keep] ** 2,
-        inverse[keep],
-        variance[keep],
+        points.inverse_depth[keep],
+        points.variance[keep],
         target_inverse,
         target_variance,
     )
-    return Correspondences(*(torch.from_numpy(a).to(device, torch.float64) for a in arrays))
-
-
-def _look_up(
-    depth: DepthEstimate, points: Float[np.ndarray, 'n 2'], camera: CameraModel
-) -> tuple[Float[np.ndarray, 'n'], Float[np.ndarray, 'n']]:
-    """Return inverse depth and variance at the nearest pixels of a map of any size."""
-    rows = _index(points[:, 1], camera.height, depth.camera.height)
-    columns = _index(points[:, 0], camera.width, depth.camera.width)
-    return depth.inverse_depth[rows, columns], depth.variance[rows, columns]
-
-
-def _index(coordinate: Float[np.ndarray, 'n'], size: int, map_size: int) -> Int[np.ndarray, 'n']:
-    index = np.floor((coordinate + 0.5) * (map_size / size)).astype(np.intp)
-    return np.clip(index, 0, map_size - 1)
+    tensors = (torch.from_numpy(a).to(device, torch.float64) for a in arrays)
+    return Correspondences(*tensors), keep
 
 
 def closed_form_pose(points: Correspondences, camera: CameraModel) -> Float[Tensor, '4 4'] | None:
