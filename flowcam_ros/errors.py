@@ -41,7 +41,8 @@ class FrameRejected(FlowcamError):
     """One frame or message is unusable; the stream goes on without it.
 
     Attributes:
-        reason: short machine-readable cause, e.g. ``'encoding'`` or ``'size'``, used as counter key.
+        reason: short machine-readable cause, e.g. ``'encoding'``; the key of counters.
+
     """
 
     def __init__(self, reason: str, message: str) -> None:

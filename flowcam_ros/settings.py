@@ -133,6 +133,7 @@ def build(cls: type[T], values: Mapping[str, object]) -> T:
     Raises:
         ConfigError: names every unknown key (with the nearest known one), wrong type and value
             out of range, all in one message.
+
     """
     known = {info.name: info for info in describe(cls)}
     problems: list[str] = []
@@ -176,6 +177,7 @@ def read_yaml(path: Path) -> dict[str, object]:
 
     Raises:
         ConfigError: the file cannot be read or is not a mapping.
+
     """
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
@@ -199,6 +201,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
 
     Raises:
         ConfigError: a string has no ``=`` or its value is not a scalar.
+
     """
     values: dict[str, object] = {}
     for text in assignments:

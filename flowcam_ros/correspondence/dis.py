@@ -21,9 +21,9 @@ class DisFlow:
     """OpenCV's DIS behind the FlowEstimator protocol."""
 
     def __init__(self, config: FlowConfig) -> None:
-        self._dis = cv2.DISOpticalFlow_create(_PRESETS[config.preset])
+        self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
         # the way back only has to tell right from wrong; half the size costs a quarter
-        self._back = cv2.DISOpticalFlow_create(_PRESETS[config.preset])
+        self._back = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
         self._max_inconsistency = config.max_inconsistency
 
     def estimate(
@@ -52,10 +52,16 @@ class DisFlow:
         small = [cv2.resize(i, half, interpolation=cv2.INTER_AREA) for i in (target, source)]
         back = self._back.calc(small[0], small[1], None)
         forward = cv2.resize(displacement, half, interpolation=cv2.INTER_AREA) * scale
-        x, y = np.meshgrid(np.arange(half[0], dtype=np.float32), np.arange(half[1], dtype=np.float32))
+        x, y = np.meshgrid(
+            np.arange(half[0], dtype=np.float32), np.arange(half[1], dtype=np.float32)
+        )
         returned = cv2.remap(
-            back, x + forward[..., 0], y + forward[..., 1], cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT, borderValue=(1e4, 1e4),
+            back,
+            x + forward[..., 0],
+            y + forward[..., 1],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(1e4, 1e4),
         )
         gap = (forward + returned) / scale
         error = cv2.magnitude(gap[..., 0], gap[..., 1])

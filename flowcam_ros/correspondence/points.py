@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -19,7 +20,9 @@ MIN_TEXTURE = 1.0
 _BORDER = 8  # pixels at the rim where windows would leave the picture
 
 
-def texture_map(grey: UInt8[np.ndarray, 'height width']) -> Float[np.ndarray, 'height width']:
+def texture_map(
+    grey: UInt8[np.ndarray, 'height width'],
+) -> Float[np.ndarray, 'height width']:
     """Return the smaller eigenvalue of the mean structure tensor, (grey values / pixel)^2."""
     texture = cv2.cornerMinEigenVal(grey, _TEXTURE_WINDOW, ksize=3)
     # OpenCV scales 8-bit Sobel sums by 1 / (255 * 4 * window); true derivatives are Sobel / 8
@@ -43,6 +46,7 @@ def select_points(
 
     Returns:
         (n, 2) float32 pixel positions (x, y); cells with no texture at all give no point.
+
     """
     height, width = texture.shape
     if usable is not None:
@@ -72,18 +76,19 @@ class RefinedPoints:
         target: (n, 2) float32 pixel positions (x, y).
         sigma: (n,) float32 standard deviation of a coordinate, pixels.
         valid: (n,) bool; False where the way there and back disagrees.
+
     """
 
     target: Float[np.ndarray, 'n 2']
-    sigma: Float[np.ndarray, 'n']
-    valid: Bool[np.ndarray, 'n']
+    sigma: Float[np.ndarray, ' n']
+    valid: Bool[np.ndarray, ' n']
 
 
 def refine_points(
     source: UInt8[np.ndarray, 'height width'],
     target: UInt8[np.ndarray, 'height width'],
     points: Float[np.ndarray, 'n 2'],
-    texture: Float[np.ndarray, 'n'],
+    texture: Float[np.ndarray, ' n'],
     start: Float[np.ndarray, 'n 2'],
     max_inconsistency: float,
 ) -> RefinedPoints:
@@ -99,6 +104,7 @@ def refine_points(
         texture: (n,) at the points, from :func:`texture_map`.
         start: (n, 2) first guess of the positions in the target, from dense flow.
         max_inconsistency: largest distance after the round trip, pixels.
+
     """
     if len(points) == 0:
         none = np.zeros(0, np.float32)
@@ -133,19 +139,18 @@ def _there_and_back(
     points: Float[np.ndarray, 'n 2'],
     start: Float[np.ndarray, 'n 2'],
     search: _Search,
-) -> tuple[Float[np.ndarray, 'n 2'], Float[np.ndarray, 'n'], Float[np.ndarray, 'n']]:
+) -> tuple[Float[np.ndarray, 'n 2'], Float[np.ndarray, ' n'], Float[np.ndarray, ' n']]:
     """Return positions in the target, round-trip distance (huge if lost) and grey residual."""
-    options = {
-        'winSize': (search.window, search.window),
-        'maxLevel': search.levels,
-        'criteria': _CRITERIA,
-        'flags': cv2.OPTFLOW_USE_INITIAL_FLOW,
-    }
-    there, found, residual = cv2.calcOpticalFlowPyrLK(
-        source, target, points[:, None], start[:, None].copy(), **options
+    lucas_kanade = partial(
+        cv2.calcOpticalFlowPyrLK,
+        winSize=(search.window, search.window),
+        maxLevel=search.levels,
+        criteria=_CRITERIA,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
+    there, found, residual = lucas_kanade(source, target, points[:, None], start[:, None].copy())
     first_back = there - start[:, None] + points[:, None]
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(target, source, there, first_back, **options)
+    back, returned, _ = lucas_kanade(target, source, there, first_back)
     there, back = there[:, 0], back[:, 0]
     height, width = target.shape
     inside = (there >= 0).all(1) & (there <= (width - 1, height - 1)).all(1)
@@ -154,4 +159,8 @@ def _there_and_back(
     good = (found[:, 0] == 1) & (returned[:, 0] == 1) & inside & (moved < reach)
     # points that ran out of the picture may come back with wild values
     gap = np.nan_to_num(np.linalg.norm(back - points, axis=1), nan=_ASTRAY)
-    return there, np.where(good, gap.clip(max=_ASTRAY), np.float32(_ASTRAY)), np.nan_to_num(residual[:, 0])
+    return (
+        there,
+        np.where(good, gap.clip(max=_ASTRAY), np.float32(_ASTRAY)),
+        np.nan_to_num(residual[:, 0]),
+    )

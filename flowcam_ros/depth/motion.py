@@ -65,6 +65,7 @@ class MotionDepth:
             flow: from the key frame to the frame, at working size.
             target_from_source: pose of the frame, from the key frame.
             translation_sigma: standard deviation of the pose's translation.
+
         """
         displacement, confidence = _to_map(flow, estimate.camera)
         prior = torch.from_numpy(estimate.inverse_depth)
@@ -75,13 +76,23 @@ class MotionDepth:
         pixel_variance = (0.5 * _FLOW_SIGMA_PX) ** 2 / confidence.clamp_min(0.05)
         pose = torch.from_numpy(target_from_source).to(prior)
         seen = triangulate(
-            estimate.camera, source, target, pixel_variance, prior, pose, translation_sigma
+            estimate.camera,
+            source,
+            target,
+            pixel_variance,
+            prior,
+            pose,
+            translation_sigma,
         )
         size = torch.tensor([estimate.camera.width - 1, estimate.camera.height - 1])
         heard = (confidence > 0) & (target >= 0).all(-1) & (target <= size).all(-1)
         inverse, fused = fuse(prior, variance, seen, pixel_variance, heard)
         return DepthEstimate(
-            estimate.stamp_ns, estimate.camera, inverse.numpy(), fused.numpy(), estimate.image
+            estimate.stamp_ns,
+            estimate.camera,
+            inverse.numpy(),
+            fused.numpy(),
+            estimate.image,
         )
 
     def carry(
@@ -98,6 +109,7 @@ class MotionDepth:
             frame: the new key frame.
             flow_to_old: from the new key frame to the old one, at working size.
             new_from_old: pose of the old key frame, from the new one.
+
         """
         camera = _map_camera(frame.camera)
         displacement, confidence = _to_map(flow_to_old, camera)
@@ -171,6 +183,7 @@ def fuse(
         seen: what one frame says.
         pixel_variance: variance of the flow that it was seen with, pixels^2.
         heard: where there is a measurement at all.
+
     """
     limit = _GATE_SIGMAS * pixel_variance.sqrt() + _MODEL_ERROR_PX
     heard = heard & (seen.across_px < limit) & torch.isfinite(seen.inverse_depth)
@@ -200,7 +213,7 @@ def _bounded(inverse: Tensor, variance: Tensor) -> Tensor:
 
 
 def _filled(inverse: Tensor, variance: Tensor, known: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Fill unknown pixels with the information-weighted mean of their surroundings, hardly known."""
+    """Fill unknown pixels with the weighted mean of their surroundings, hardly known."""
     information = torch.where(known, 1.0 / variance.clamp_min(1e-12), torch.zeros_like(variance))
     information = information.clamp_max(float(information.max()) if bool(known.any()) else 1.0)
     weighted = (information * inverse).numpy()

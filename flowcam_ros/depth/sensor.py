@@ -50,9 +50,7 @@ def _clean(z: Float[np.ndarray, 'h w'], config: DepthConfig) -> Float[np.ndarray
     return np.where(known, z, np.float32(0.0)).astype(np.float32, copy=False)
 
 
-def _variance(
-    inverse: Float[np.ndarray, 'h w'], noise: float
-) -> Float[np.ndarray, 'h w']:
+def _variance(inverse: Float[np.ndarray, 'h w'], noise: float) -> Float[np.ndarray, 'h w']:
     """Return the variance of inverse depth from sensor noise and the spread of the neighbours."""
     kernel = np.ones((3, 3), np.uint8)
     known = inverse > 0
@@ -84,8 +82,14 @@ def _resampled(
     x = (np.arange(target.width) - target.cx) / target.fx * source.fx + source.cx
     y = (np.arange(target.height) - target.cy) / target.fy * source.fy + source.cy
     columns, rows = np.rint(x).astype(np.intp), np.rint(y).astype(np.intp)
-    inside_x, inside_y = (columns >= 0) & (columns < source.width), (rows >= 0) & (rows < source.height)
-    result = z[np.clip(rows, 0, source.height - 1)[:, None], np.clip(columns, 0, source.width - 1)]
+    inside_x, inside_y = (
+        (columns >= 0) & (columns < source.width),
+        (rows >= 0) & (rows < source.height),
+    )
+    result = z[
+        np.clip(rows, 0, source.height - 1)[:, None],
+        np.clip(columns, 0, source.width - 1),
+    ]
     result[~inside_y] = 0.0
     result[:, ~inside_x] = 0.0
     return result
@@ -101,7 +105,11 @@ def _splatted(
     rows, columns = np.nonzero(z)
     distance = z[rows, columns].astype(np.float64)
     rays = np.stack(
-        [(columns - source.cx) / source.fx, (rows - source.cy) / source.fy, np.ones(len(rows))]
+        [
+            (columns - source.cx) / source.fx,
+            (rows - source.cy) / source.fy,
+            np.ones(len(rows)),
+        ]
     )
     points = color_from_depth[:3, :3] @ (rays * distance) + color_from_depth[:3, 3:]
     ahead = points[2] > 1e-3
@@ -109,10 +117,11 @@ def _splatted(
     u = np.rint(target.fx * x / distance + target.cx).astype(np.intp)
     v = np.rint(target.fy * y / distance + target.cy).astype(np.intp)
     inside = (u >= 0) & (v >= 0) & (u < target.width) & (v < target.height)
-    result = np.full(target.width * target.height, np.inf, np.float32)
-    np.minimum.at(result, v[inside] * target.width + u[inside], distance[inside].astype(np.float32))
-    result = result.reshape(target.height, target.width)
-    nearest_neighbour = cv2.erode(result, np.ones((3, 3), np.uint8))
-    result = np.where(np.isinf(result), nearest_neighbour, result)
+    nearest = np.full(target.width * target.height, np.inf, np.float32)
+    at = v[inside] * target.width + u[inside]
+    np.minimum.at(nearest, at, distance[inside].astype(np.float32))
+    depth = nearest.reshape(target.height, target.width)
+    beside = cv2.erode(depth, np.ones((3, 3), np.uint8))
+    result = np.where(np.isinf(depth), beside, depth)
     result[np.isinf(result)] = 0.0
     return result

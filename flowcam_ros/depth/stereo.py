@@ -31,6 +31,7 @@ class StereoDepth:
 
         Raises:
             FrameRejected: the right image does not fit the left one.
+
         """
         right = frame.source.right
         if right is None:
@@ -69,7 +70,7 @@ class StereoDepth:
         nearest = focal_baseline / max(self._config.min_range, 1e-3)
         limit = min(nearest, 0.25 * frame.camera.width)
         disparities = max(16, 16 * int(np.ceil(limit / 16)))
-        return cv2.StereoSGBM_create(
+        return cv2.StereoSGBM.create(
             minDisparity=0,
             numDisparities=disparities,
             blockSize=_BLOCK,

@@ -22,15 +22,22 @@ def rotated(covariance: Matrix6, rotation: Float[np.ndarray, '3 3']) -> Matrix6:
     return symmetric(turn @ covariance @ turn.T)
 
 
-def of_product(first: Matrix4, first_covariance: Matrix6, second: Matrix4, second_covariance: Matrix6) -> Matrix6:
+def of_product(
+    first: Matrix4,
+    first_covariance: Matrix6,
+    second: Matrix4,
+    second_covariance: Matrix6,
+) -> Matrix6:
     """Return the covariance of ``first @ second`` for independent errors of the two."""
     lever = np.eye(6)
     lever[:3, 3:] = -skew(first[:3, :3] @ second[:3, 3])
-    return symmetric(lever @ first_covariance @ lever.T + rotated(second_covariance, first[:3, :3]))
+    return symmetric(
+        lever @ first_covariance @ lever.T + rotated(second_covariance, first[:3, :3])
+    )
 
 
 def of_solver_inverse(target_from_source: Matrix4, solver_covariance: Matrix6) -> Matrix6:
-    """Return the covariance of ``source_from_target`` for a solver's error of the forward pose.
+    """Return the covariance of ``source_from_target`` from that of the forward pose.
 
     The solver's error is exp of a twist on the left: the rotation error also turns the translation.
     """

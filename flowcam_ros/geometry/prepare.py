@@ -30,6 +30,7 @@ class PreparedFrame:
         camera: its undistorted intrinsics.
         usable: True where pixels show the world; None means everywhere.
         source: the frame it was made from, for measured depth and the right image.
+
     """
 
     stamp_ns: int
@@ -53,6 +54,7 @@ class FramePreparer:
 
         Raises:
             FrameRejected: the image is too small for optical flow.
+
         """
         camera = frame.camera
         if min(camera.width, camera.height) < MIN_IMAGE_SIZE:
@@ -65,7 +67,12 @@ class FramePreparer:
         image = rectifier.image(frame.image)
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         return PreparedFrame(
-            frame.stamp_ns, grey, image, rectifier.camera, self._usable(rectifier, frame), frame
+            frame.stamp_ns,
+            grey,
+            image,
+            rectifier.camera,
+            self._usable(rectifier, frame),
+            frame,
         )
 
     def _rectifier_for(self, camera: CameraModel) -> Rectifier:

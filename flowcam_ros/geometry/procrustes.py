@@ -22,6 +22,7 @@ class RigidFit(NamedTuple):
         translation: (..., 3), units of the points.
         conditioning: (...) in [0, 1]: how well the points fix the rotation, 0 for points on a
             line, a single point or no weight. Below about 1e-6 the rotation means nothing.
+
     """
 
     rotation: Tensor
@@ -46,7 +47,7 @@ def weighted_procrustes(
     p = source - source_mean.unsqueeze(-2)
     q = target - target_mean.unsqueeze(-2)
     covariance = (normalized * q).transpose(-1, -2) @ p
-    rotation, conditioning = _NearestRotation.apply(covariance)  # type: ignore[no-untyped-call]
+    rotation, conditioning = _NearestRotation.apply(covariance)
     translation = target_mean - (rotation @ source_mean.unsqueeze(-1)).squeeze(-1)
     return RigidFit(rotation, translation, conditioning)
 
@@ -77,7 +78,7 @@ class _NearestRotation(torch.autograd.Function):
         return rotation.to(covariance.dtype), conditioning.to(covariance.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad_rotation: Tensor, _: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad_rotation: Tensor, _: Tensor) -> Tensor:
         rotation, s = ctx.saved_tensors
         grad = grad_rotation.double()
         m = rotation.transpose(-1, -2) @ s
@@ -88,7 +89,11 @@ class _NearestRotation(torch.autograd.Function):
         # dL = <grad, R [w]x> = g . w with g = vee of the antisymmetric part of R^T grad
         b = rotation.transpose(-1, -2) @ grad
         g = torch.stack(
-            [b[..., 2, 1] - b[..., 1, 2], b[..., 0, 2] - b[..., 2, 0], b[..., 1, 0] - b[..., 0, 1]],
+            [
+                b[..., 2, 1] - b[..., 1, 2],
+                b[..., 0, 2] - b[..., 2, 0],
+                b[..., 1, 0] - b[..., 0, 1],
+            ],
             -1,
         )
         h = torch.linalg.solve(stiffness + damping * eye, g)

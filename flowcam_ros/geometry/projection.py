@@ -11,7 +11,7 @@ from flowcam_ros.geometry.camera import CameraModel
 
 
 def rays(camera: CameraModel, pixels: Float[Tensor, '*n 2']) -> Float[Tensor, '*n 3']:
-    """Return the ray (x, y, 1) through each pixel: the point on it at depth z is z times the ray."""
+    """Return the ray (x, y, 1) through each pixel; its point at depth z is z times the ray."""
     x = (pixels[..., 0] - camera.cx) / camera.fx
     y = (pixels[..., 1] - camera.cy) / camera.fy
     return torch.stack([x, y, torch.ones_like(x)], -1)

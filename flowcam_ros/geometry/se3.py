@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 Matrix4 = Float[np.ndarray, '4 4']
-Vector3 = Float[np.ndarray, '3']
+Vector3 = Float[np.ndarray, ' 3']
 
 
 def from_rotation_translation(rotation: Float[np.ndarray, '3 3'], translation: Vector3) -> Matrix4:
@@ -22,12 +22,12 @@ def from_rotation_translation(rotation: Float[np.ndarray, '3 3'], translation: V
     return transform
 
 
-def from_quaternion(translation: Vector3, quaternion_xyzw: Float[np.ndarray, '4']) -> Matrix4:
+def from_quaternion(translation: Vector3, quaternion_xyzw: Float[np.ndarray, ' 4']) -> Matrix4:
     """Assemble a transform from a translation and a quaternion (x, y, z, w), any length but 0."""
     return from_rotation_translation(Rotation.from_quat(quaternion_xyzw).as_matrix(), translation)
 
 
-def quaternion(transform: Matrix4) -> Float[np.ndarray, '4']:
+def quaternion(transform: Matrix4) -> Float[np.ndarray, ' 4']:
     """Return the rotation as a unit quaternion (x, y, z, w) with w >= 0."""
     return Rotation.from_matrix(transform[:3, :3]).as_quat(canonical=True)
 
@@ -66,13 +66,13 @@ def _left_jacobian(rotation_vector: Vector3) -> Float[np.ndarray, '3 3']:
     return np.eye(3) + a * k + b * (k @ k)
 
 
-def exp(twist: Float[np.ndarray, '6']) -> Matrix4:
+def exp(twist: Float[np.ndarray, ' 6']) -> Matrix4:
     """Return the SE(3) exponential of a twist (translation part, rotation vector)."""
     rotation = Rotation.from_rotvec(twist[3:]).as_matrix()
     return from_rotation_translation(rotation, _left_jacobian(twist[3:]) @ twist[:3])
 
 
-def log(transform: Matrix4) -> Float[np.ndarray, '6']:
+def log(transform: Matrix4) -> Float[np.ndarray, ' 6']:
     """Return the twist whose exponential is ``transform``; inverse of :func:`exp`."""
     rotation_vector = Rotation.from_matrix(transform[:3, :3]).as_rotvec()
     linear = np.linalg.solve(_left_jacobian(rotation_vector), transform[:3, 3])

@@ -16,9 +16,10 @@ class Trajectory:
     Attributes:
         stamps_ns: (N,) integer nanoseconds, strictly increasing.
         world_from_camera: (N, 4, 4) float64, camera-to-world, OpenCV optical axes, metres.
+
     """
 
-    stamps_ns: Int64[np.ndarray, 'n']
+    stamps_ns: Int64[np.ndarray, ' n']
     world_from_camera: Float[np.ndarray, 'n 4 4']
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose, l
 
 _MIN_FIT_POINTS = 6
 
+
 @dataclass(frozen=True)
 class Alignment:
     """How a frame fits a key frame.
@@ -43,17 +44,18 @@ class Alignment:
         median_flow_px: median displacement of the matched points.
         parallax_px: median displacement that the translation alone explains.
         holds_translation: the translation is an expectation, the pictures do not tell it.
+
     """
 
     flow: Flow
     points: Correspondences
-    kept: Bool[np.ndarray, 'n']
+    kept: Bool[np.ndarray, ' n']
     followed: int
     matched: int
     inliers: int
     target_from_source: Matrix4
     covariance: Matrix6 | None
-    explained: Bool[np.ndarray, 'm'] | None = None
+    explained: Bool[np.ndarray, ' m'] | None = None
     translation_sigma: float = float('inf')
     residual_px: float = 0.0
     condition: float = float('inf')
@@ -93,6 +95,7 @@ class Aligner:
             starts: first guesses of target_from_source, the most trusted first.
             refined: how many of the guesses, the cheapest first, are refined to find the best.
             start_flow: first guess of the flow.
+
         """
         flow = self._flow.estimate(keyframe.frame.grey, frame.grey, start_flow)
         matches, followed = self._refine(keyframe, frame, flow)
@@ -100,7 +103,15 @@ class Aligner:
         moved = np.linalg.norm(matches.target - keyframe.points.pixels, axis=1)[matches.valid]
         median_flow = float(np.median(moved)) if len(moved) else 0.0
         nothing = Alignment(
-            flow, points, kept, followed, len(points), 0, starts[0], None, median_flow_px=median_flow
+            flow,
+            points,
+            kept,
+            followed,
+            len(points),
+            0,
+            starts[0],
+            None,
+            median_flow_px=median_flow,
         )
         if len(points) < _MIN_FIT_POINTS:
             return nothing
@@ -116,14 +127,22 @@ class Aligner:
         at = np.rint(pixels).astype(np.intp)
         start = pixels + flow.displacement[at[:, 1], at[:, 0]]
         refined = refine_points(
-            keyframe.frame.grey, frame.grey, pixels, keyframe.texture, start,
+            keyframe.frame.grey,
+            frame.grey,
+            pixels,
+            keyframe.texture,
+            start,
             self._config.flow.max_inconsistency,
         )
         inside = (start >= 0).all(1) & (start < (frame.camera.width, frame.camera.height)).all(1)
         return refined, int(np.count_nonzero(inside))
 
     def _fit(
-        self, points: Correspondences, frame: PreparedFrame, starts: list[Matrix4], refined: int
+        self,
+        points: Correspondences,
+        frame: PreparedFrame,
+        starts: list[Matrix4],
+        refined: int,
     ) -> PoseFit:
         camera = frame.camera
         candidates = [torch.from_numpy(s).to(self._device) for s in starts]
@@ -140,7 +159,7 @@ class Aligner:
         flow: Flow,
         followed: int,
         points: Correspondences,
-        kept: Bool[np.ndarray, 'n'],
+        kept: Bool[np.ndarray, ' n'],
         frame: PreparedFrame,
         fit: PoseFit,
         median_flow: float,
@@ -169,7 +188,7 @@ class Aligner:
 
 
 def _parallax(points: Correspondences, frame: PreparedFrame, fit: PoseFit) -> float:
-    """Return the median distance in pixels between the points and where rotation alone puts them."""
+    """Return how far from where rotation alone puts them the points are, median pixels."""
     pose = fit.target_from_source
     rotated = rays(frame.camera, points.source) @ pose[:3, :3].T
     moved = rotated + fit.inverse_depth.unsqueeze(-1) * pose[:3, 3]

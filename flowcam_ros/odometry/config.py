@@ -54,13 +54,25 @@ class TrackingConfig:
     """The state machine."""
 
     min_points: int = option(
-        50, 'Fewer matched points with depth than this is LOST.', unit='points', ge=6, le=10000
+        50,
+        'Fewer matched points with depth than this is LOST.',
+        unit='points',
+        ge=6,
+        le=10000,
     )
     min_inlier_ratio: float = option(
-        0.3, 'A smaller share of inliers than this is LOST.', ge=0.05, le=0.95, dynamic=True
+        0.3,
+        'A smaller share of inliers than this is LOST.',
+        ge=0.05,
+        le=0.95,
+        dynamic=True,
     )
     degraded_inlier_ratio: float = option(
-        0.5, 'A smaller share of inliers than this is DEGRADED.', ge=0.05, le=1.0, dynamic=True
+        0.5,
+        'A smaller share of inliers than this is DEGRADED.',
+        ge=0.05,
+        le=1.0,
+        dynamic=True,
     )
     max_gap: float = option(
         0.5,
@@ -97,7 +109,9 @@ class OdometryConfig:
     """Everything the online estimator can be told."""
 
     device: str = option(
-        'auto', 'Where tensors live; auto takes CUDA where it is.', choices=('auto', 'cpu', 'cuda')
+        'auto',
+        'Where tensors live; auto takes CUDA where it is.',
+        choices=('auto', 'cpu', 'cuda'),
     )
     threads: int = option(
         1,

@@ -46,6 +46,7 @@ class PoseEstimate:
         residual_px: robust standard deviation of the reprojection residual, pixels.
         condition: condition number of the fit's normal matrix (scaled); inf when there was no fit.
         timings_ms: wall time of each step.
+
     """
 
     stamp_ns: int
@@ -53,7 +54,7 @@ class PoseEstimate:
     reason: str
     world_from_camera: Float[np.ndarray, '4 4']
     covariance: Float[np.ndarray, '6 6']
-    twist: Float[np.ndarray, '6']
+    twist: Float[np.ndarray, ' 6']
     twist_covariance: Float[np.ndarray, '6 6']
     epoch: int = 0
     scale_source: str = 'none'

@@ -24,11 +24,12 @@ class PointDepths:
         pixels: (n, 2) float32 (x, y).
         inverse_depth: (n,) float32; 0 where unknown.
         variance: (n,) float32; infinite where unknown.
+
     """
 
     pixels: Float[np.ndarray, 'n 2']
-    inverse_depth: Float[np.ndarray, 'n']
-    variance: Float[np.ndarray, 'n']
+    inverse_depth: Float[np.ndarray, ' n']
+    variance: Float[np.ndarray, ' n']
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Keyframe:
         covariance: (6, 6) of its pose.
         points: textured points, with what is known of their depth.
         texture: (n,) float32 texture at the points, see texture_map.
+
     """
 
     frame: PreparedFrame
@@ -49,7 +51,7 @@ class Keyframe:
     world_from_camera: Matrix4
     covariance: Matrix6
     points: PointDepths
-    texture: Float[np.ndarray, 'n']
+    texture: Float[np.ndarray, ' n']
 
     def __len__(self) -> int:
         return len(self.texture)
@@ -77,6 +79,7 @@ def make_keyframe(
         world_from_camera: its pose.
         covariance: of the pose.
         count: about how many points to have.
+
     """
     usable = frame.usable
     if depth.inverse_depth.shape == frame.grey.shape:
@@ -90,13 +93,18 @@ def make_keyframe(
     if followed is not None:
         points = _joined(followed, points)
     return Keyframe(
-        frame, depth, world_from_camera, covariance, points, _nearest(texture, points.pixels)
+        frame,
+        depth,
+        world_from_camera,
+        covariance,
+        points,
+        _nearest(texture, points.pixels),
     )
 
 
 def look_up(
     depth: DepthEstimate, pixels: Float[np.ndarray, 'n 2'], camera: CameraModel
-) -> tuple[Float[np.ndarray, 'n'], Float[np.ndarray, 'n']]:
+) -> tuple[Float[np.ndarray, ' n'], Float[np.ndarray, ' n']]:
     """Return inverse depth and variance at the nearest pixels of a map of any size."""
     scale = (depth.camera.width / camera.width, depth.camera.height / camera.height)
     at = np.floor((pixels + 0.5) * scale).astype(np.intp)
@@ -107,7 +115,7 @@ def look_up(
 
 def _nearest(
     values: Float[np.ndarray, 'height width'], pixels: Float[np.ndarray, 'n 2']
-) -> Float[np.ndarray, 'n']:
+) -> Float[np.ndarray, ' n']:
     at = np.rint(pixels).astype(np.intp)
     return values[at[:, 1], at[:, 0]]
 

@@ -31,22 +31,32 @@ class Mapper(Protocol):
 
     Attributes:
         scale_source: 'depth', 'stereo', 'network' or 'none'.
-        ready: False while the first map is still being built.
-        seeds: extra first guesses of target_from_source while not ready.
+
     """
 
     scale_source: str
-    ready: bool
-    seeds: list[Matrix4]
+
+    @property
+    def ready(self) -> bool:
+        """False while the first map is still being built."""
+        ...
+
+    @property
+    def seeds(self) -> list[Matrix4]:
+        """Extra first guesses of target_from_source while not ready."""
+        ...
 
     def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
         """Return what is measured of every frame, for the fit."""
         ...
 
     def begin(
-        self, frame: PreparedFrame, measured: DepthEstimate | None, before: Keyframe | None
+        self,
+        frame: PreparedFrame,
+        measured: DepthEstimate | None,
+        before: Keyframe | None,
     ) -> DepthEstimate | None:
-        """Return the depth of a key frame that no fit joins to ``before``; None if there is none."""
+        """Return the depth of a key frame that no fit joins to ``before``; None: no depth."""
         ...
 
     def follow(
@@ -75,19 +85,29 @@ class Mapper(Protocol):
 class MeasuredMapper:
     """Depth measured anew for each key frame."""
 
-    ready = True
-    seeds: list[Matrix4] = []  # noqa: RUF012 - never changed
-
     def __init__(self, source: DepthSource) -> None:
         self._source = source
         self.scale_source = source.scale_source
+
+    @property
+    def ready(self) -> bool:
+        """See Mapper; the first measurement is a map."""
+        return True
+
+    @property
+    def seeds(self) -> list[Matrix4]:
+        """See Mapper; none are needed."""
+        return []
 
     def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
         """See Mapper."""
         return self._source.measure(frame) if self._source.every_frame else None
 
     def begin(
-        self, frame: PreparedFrame, measured: DepthEstimate | None, before: Keyframe | None
+        self,
+        frame: PreparedFrame,
+        measured: DepthEstimate | None,
+        before: Keyframe | None,
     ) -> DepthEstimate | None:
         """See Mapper."""
         return measured if self._source.every_frame else self._source.measure(frame)
@@ -118,17 +138,21 @@ class MeasuredMapper:
 class MotionMapper:
     """Depth from motion alone; poses are up to scale."""
 
-    scale_source = 'none'
-
     def __init__(self, flow: FlowEstimator) -> None:
         self._flow = flow
         self._filter = MotionDepth()
-        self.ready = False
+        self._ready = False
+        self.scale_source = self._filter.scale_source
+
+    @property
+    def ready(self) -> bool:
+        """See Mapper."""
+        return self._ready
 
     @property
     def seeds(self) -> list[Matrix4]:
         """Small translations along each axis: from rest, the fit may fall either way."""
-        if self.ready:
+        if self._ready:
             return []
         seeds = []
         for direction in np.vstack([np.eye(3), -np.eye(3)]):
@@ -142,7 +166,10 @@ class MotionMapper:
         return None
 
     def begin(
-        self, frame: PreparedFrame, measured: DepthEstimate | None, before: Keyframe | None
+        self,
+        frame: PreparedFrame,
+        measured: DepthEstimate | None,
+        before: Keyframe | None,
     ) -> DepthEstimate | None:
         """See Mapper; the scale of the map before is kept as well as a guess can."""
         if before is None:
@@ -157,8 +184,7 @@ class MotionMapper:
         alignment: Alignment,
     ) -> DepthEstimate | None:
         """See Mapper."""
-        start = None
-        back = self._flow.estimate(frame.grey, keyframe.frame.grey, start)
+        back = self._flow.estimate(frame.grey, keyframe.frame.grey)
         return self._filter.carry(keyframe.depth, frame, back, alignment.target_from_source)
 
     def followed(self, keyframe: Keyframe, alignment: Alignment) -> PointDepths | None:
@@ -173,7 +199,9 @@ class MotionMapper:
         told = alignment.translation_sigma < 0.5 * distance
         if alignment.covariance is None or (alignment.parallax_px >= _MIN_PARALLAX_PX and told):
             return alignment
-        rotation = fit_rotation(alignment.points, keyframe.frame.camera, alignment.target_from_source)
+        rotation = fit_rotation(
+            alignment.points, keyframe.frame.camera, alignment.target_from_source
+        )
         centre = se3.inverse(expected)[:3, 3]
         pose = se3.from_rotation_translation(rotation, -rotation @ centre)
         depth = 1.0 / max(float(np.median(keyframe.depth.inverse_depth)), 1e-3)
@@ -194,10 +222,12 @@ class MotionMapper:
         if alignment.holds_translation or alignment.inlier_ratio < 0.5:
             return keyframe
         depth = self._filter.update(
-            keyframe.depth, alignment.flow, alignment.target_from_source,
+            keyframe.depth,
+            alignment.flow,
+            alignment.target_from_source,
             alignment.translation_sigma,
         )
-        self.ready = self.ready or alignment.parallax_px >= _START_PARALLAX_PX
+        self._ready = self._ready or alignment.parallax_px >= _START_PARALLAX_PX
         points = learn_points(keyframe, alignment)
         return dataclasses.replace(keyframe, depth=depth, points=points)
 

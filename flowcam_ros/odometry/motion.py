@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.covariance import Matrix6
 from flowcam_ros.geometry.se3 import Matrix4
 
@@ -21,6 +20,7 @@ class MotionModel:
         max_gap: longest pause bridged by prediction, seconds.
         linear_sigma: standard deviation of an unknown velocity, m/s.
         angular_sigma: the same of a turn, rad/s.
+
     """
 
     def __init__(self, max_gap: float, linear_sigma: float, angular_sigma: float) -> None:
@@ -29,14 +29,16 @@ class MotionModel:
         self._stamp_ns: int | None = None
         self._pose: Matrix4 = np.eye(4)
         self._covariance: Matrix6 = np.zeros((6, 6))
-        self._twist: Float[np.ndarray, '6'] = np.zeros(6)
+        self._twist: Float[np.ndarray, ' 6'] = np.zeros(6)
         self._twist_covariance: Matrix6 = np.diag(self._sigmas**2)
         self._period: float | None = None
 
     def observe_stamp(self, previous_ns: int, stamp_ns: int) -> None:
         """Learn the frame period; follows slow cameras, ignores single pauses."""
         step = (stamp_ns - previous_ns) * 1e-9
-        self._period = step if self._period is None else self._period * (step / self._period) ** 0.2
+        self._period = (
+            step if self._period is None else self._period * (step / self._period) ** 0.2
+        )
 
     def is_gap(self, previous_ns: int, stamp_ns: int) -> bool:
         """Whether the pause between two frames is too long to bridge by prediction."""
@@ -47,7 +49,13 @@ class MotionModel:
         """Whether a stamp is so much older that time itself jumped, not one frame came late."""
         return (previous_ns - stamp_ns) * 1e-9 > max(0.1, _PERIODS * (self._period or 0.0))
 
-    def accept(self, stamp_ns: int, pose: Matrix4, covariance: Matrix6, step_covariance: Matrix6) -> None:
+    def accept(
+        self,
+        stamp_ns: int,
+        pose: Matrix4,
+        covariance: Matrix6,
+        step_covariance: Matrix6,
+    ) -> None:
         """Take a believed pose; ``step_covariance`` is that of the motion since the last one.
 
         All covariances are in the axes of the world.
@@ -86,7 +94,7 @@ class MotionModel:
         return self._covariance + np.diag((self._sigmas * seconds) ** 2)
 
     @property
-    def twist(self) -> Float[np.ndarray, '6']:
+    def twist(self) -> Float[np.ndarray, ' 6']:
         """Velocity of the camera in its own axes: linear, angular."""
         return self._twist
 

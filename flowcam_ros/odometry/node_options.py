@@ -66,7 +66,11 @@ class InputOptions:
         choices=('sensor_data', 'reliable', 'transient_local'),
     )
     topic_queue_size: int = option(
-        5, 'Messages kept per subscription until they are looked at.', unit='messages', ge=1, le=100
+        5,
+        'Messages kept per subscription until they are looked at.',
+        unit='messages',
+        ge=1,
+        le=100,
     )
     approx_sync: bool = option(
         True, 'Pair image with depth or right image by nearest stamps; false: equal stamps only.'

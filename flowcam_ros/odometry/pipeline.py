@@ -9,7 +9,8 @@ learns from the frame, and the frame may become the next key frame.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from jaxtyping import Float
@@ -85,18 +86,20 @@ class VisualOdometry:
         Raises:
             FrameRejected: the stamp does not increase (a duplicate), the image is too small, or
                 the frame lacks what ``depth.source`` requires; the state is unchanged.
+
         """
         watch = _Stopwatch()
         self._check_stamp(frame.stamp_ns)
-        if self._mapper is None:
-            source = choose_source(self._config.depth, frame)
-            self._mapper = make_mapper(source, self._flow)
-        prepared = watch.time('prepare', lambda: self._preparer.prepare(frame))
-        measured = watch.time('measure', lambda: self._mapper.measure(prepared))
+        mapper = self._mapper or make_mapper(choose_source(self._config.depth, frame), self._flow)
+        with watch.step('prepare'):
+            prepared = self._preparer.prepare(frame)
+        with watch.step('measure'):
+            measured = mapper.measure(prepared)
+        self._mapper = mapper
         if self._keyframe is None or self._keyframe.frame.camera != prepared.camera:
-            estimate = self._begin(self._mapper, prepared, measured)
+            estimate = self._begin(mapper, prepared, measured)
         else:
-            estimate = self._track(self._mapper, self._keyframe, prepared, measured, watch)
+            estimate = self._track(mapper, self._keyframe, prepared, measured, watch)
         self._stamp_ns = frame.stamp_ns
         self._measured = measured
         watch.finish()
@@ -114,12 +117,16 @@ class VisualOdometry:
             raise FrameRejected('duplicate', f'stamp {stamp_ns} ns came twice; ignored')
         if not self._motion.is_far_back(last, stamp_ns):
             raise FrameRejected(
-                'out_of_order', f'stamp {stamp_ns} ns is older than the last one, {last} ns; ignored'
+                'out_of_order',
+                f'stamp {stamp_ns} ns is older than the last one, {last} ns; ignored',
             )
         if self._config.tracking.on_time_jump == 'new_epoch':
             self.reset()
         else:
-            pose, covariance = self._motion.last_pose, self._motion.predicted_covariance(last)
+            pose, covariance = (
+                self._motion.last_pose,
+                self._motion.predicted_covariance(last),
+            )
             tracking = self._config.tracking
             self._motion = MotionModel(
                 tracking.max_gap, tracking.linear_sigma, tracking.angular_sigma
@@ -147,7 +154,11 @@ class VisualOdometry:
         if keyframe is None:
             reason = 'texture' if measured is None else 'depth_or_texture'
             return self._estimate(
-                mapper, frame, Verdict(TrackingState.INITIALISING, reason), pose, covariance
+                mapper,
+                frame,
+                Verdict(TrackingState.INITIALISING, reason),
+                pose,
+                covariance,
             )
         self._keyframe = keyframe
         self._motion.accept(frame.stamp_ns, pose, covariance, covariance)
@@ -171,7 +182,9 @@ class VisualOdometry:
             frame, depth, followed, pose, covariance, self._config.pose.points
         )
         enough = len(keyframe) >= self._config.tracking.min_points
-        return keyframe if enough and keyframe.depth_share >= self._config.depth.min_valid else None
+        return (
+            keyframe if enough and keyframe.depth_share >= self._config.depth.min_valid else None
+        )
 
     def _track(
         self,
@@ -186,10 +199,8 @@ class VisualOdometry:
         for candidate in (keyframe, self._recovery):
             if candidate is None:
                 continue
-            alignment = watch.time(
-                'align',
-                lambda key=candidate: self._align(mapper, key, frame, measured, predicted),
-            )
+            with watch.step('align'):
+                alignment = self._align(mapper, candidate, frame, measured, predicted)
             verdict = judge(alignment, candidate, self._config)
             if verdict.believed:
                 return self._accept(mapper, candidate, frame, measured, alignment, verdict, watch)
@@ -229,16 +240,19 @@ class VisualOdometry:
         fit_covariance = alignment.covariance
         assert fit_covariance is not None  # a believed fit has one
         covariance = of_product(
-            keyframe.world_from_camera, keyframe.covariance, source_from_target, fit_covariance
+            keyframe.world_from_camera,
+            keyframe.covariance,
+            source_from_target,
+            fit_covariance,
         )
         step = rotated(fit_covariance, keyframe.world_from_camera[:3, :3])
         self._motion.accept(frame.stamp_ns, pose, covariance + _FLOOR, 2.0 * step)
-        keyframe = watch.time('learn', lambda: mapper.learn(keyframe, alignment))
+        with watch.step('learn'):
+            keyframe = mapper.learn(keyframe, alignment)
         is_new = self._is_due(keyframe, alignment)
         if is_new:
-            depth = watch.time(
-                'keyframe', lambda: mapper.follow(keyframe, frame, measured, alignment)
-            )
+            with watch.step('keyframe'):
+                depth = mapper.follow(keyframe, frame, measured, alignment)
             pose = se3.orthonormalized(pose)
             successor = self._new_keyframe(
                 depth, mapper.followed(keyframe, alignment), frame, pose, covariance
@@ -250,7 +264,13 @@ class VisualOdometry:
         if not mapper.ready:
             verdict = Verdict(TrackingState.INITIALISING, 'parallax')
         return self._estimate(
-            mapper, frame, verdict, pose, covariance + _FLOOR, is_keyframe=is_new, fit=alignment
+            mapper,
+            frame,
+            verdict,
+            pose,
+            covariance + _FLOOR,
+            is_keyframe=is_new,
+            fit=alignment,
         )
 
     def _is_due(self, keyframe: Keyframe, alignment: Alignment) -> bool:
@@ -310,12 +330,14 @@ class _Stopwatch:
         self._begin = time.perf_counter()
         self.milliseconds: dict[str, float] = {}
 
-    def time(self, name: str, step: Callable[[], object]) -> object:
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a step."""
         begin = time.perf_counter()
-        result = step()
+        yield
         spent = (time.perf_counter() - begin) * 1e3
         self.milliseconds[name] = self.milliseconds.get(name, 0.0) + spent
-        return result
 
     def finish(self) -> None:
+        """Note the time since the frame came."""
         self.milliseconds['total'] = (time.perf_counter() - self._begin) * 1e3

@@ -41,13 +41,14 @@ class PoseFit:
         scale: factor by which residuals are larger than their variances say (standard deviation).
         condition: condition number of the normal matrix, scaled to unit diagonal.
         cost: mean robust cost; compares fits of the same points.
+
     """
 
     target_from_source: Float[Tensor, '4 4']
     covariance: Float[Tensor, '6 6']
-    inverse_depth: Float[Tensor, 'n']
-    weights: Float[Tensor, 'n']
-    chi2: Float[Tensor, 'n']
+    inverse_depth: Float[Tensor, ' n']
+    weights: Float[Tensor, ' n']
+    chi2: Float[Tensor, ' n']
     scale: float
     condition: float
     cost: float
@@ -163,7 +164,9 @@ class _Problem:
         median_depth = 1.0 / max(float(points.inverse_depth.median()), _MIN_INVERSE_DEPTH)
         # pixels that a unit of each step component moves a typical point
         self.step_scale = torch.tensor(
-            [focal / median_depth] * 3 + [focal] * 3, dtype=torch.float64, device=points.source.device
+            [focal / median_depth] * 3 + [focal] * 3,
+            dtype=torch.float64,
+            device=points.source.device,
         )
 
     def linearize(self, pose: Tensor, depth: Tensor, scale: float | None) -> _Terms:
@@ -201,23 +204,37 @@ class _Problem:
             scale = max(float((chi2_pixel.median() / 1.386) ** 0.5), 0.3)
         weights, pixel_cost = _student(chi2_pixel / scale**2, 2.0)
         depth_weights, depth_cost = _student(chi2_depth / scale**2, 1.0)
-        information = torch.stack(
-            [
-                pixel_information * weights,
-                pixel_information * weights,
-                target_information * depth_weights * weights,
-            ],
-            -1,
-        ) / scale**2
+        information = (
+            torch.stack(
+                [
+                    pixel_information * weights,
+                    pixel_information * weights,
+                    target_information * depth_weights * weights,
+                ],
+                -1,
+            )
+            / scale**2
+        )
         return _Terms(
-            pose_jacobian, depth_jacobian, residual, information,
-            prior_information * weights / scale**2, prior_residual, weights, chi2_pixel, scale,
+            pose_jacobian,
+            depth_jacobian,
+            residual,
+            information,
+            prior_information * weights / scale**2,
+            prior_residual,
+            weights,
+            chi2_pixel,
+            scale,
             float((pixel_cost + depth_cost).mean()),
         )
 
 
 def _derivative_by_point(
-    camera: CameraModel, x_over_z: Tensor, y_over_z: Tensor, z: Tensor, predicted_depth: Tensor
+    camera: CameraModel,
+    x_over_z: Tensor,
+    y_over_z: Tensor,
+    z: Tensor,
+    predicted_depth: Tensor,
 ) -> Tensor:
     """Return (n, 3, 3): pixel x, pixel y and inverse depth by the scaled target point."""
     zero = torch.zeros_like(z)
@@ -253,8 +270,14 @@ def _result(terms: _Terms, pose: Tensor, depth: Tensor) -> PoseFit:
     safe = values.clamp_min(1e-12 * float(values[-1]))
     covariance = (vectors / safe) @ vectors.T / torch.outer(diagonal, diagonal)
     return PoseFit(
-        pose, covariance, depth, terms.weights, terms.chi2, terms.scale,
-        float(safe[-1] / safe[0]), terms.cost,
+        pose,
+        covariance,
+        depth,
+        terms.weights,
+        terms.chi2,
+        terms.scale,
+        float(safe[-1] / safe[0]),
+        terms.cost,
     )
 
 
@@ -272,7 +295,10 @@ def fit_rotation(
         scale = angle.median().clamp_min(1e-6)
         weights = 1.0 / (1.0 + (angle / scale) ** 2) / points.pixel_variance
         zero = torch.zeros_like(source)
-        both_source, both_target = torch.cat([source, zero[:1]]), torch.cat([target, zero[:1]])
+        both_source, both_target = (
+            torch.cat([source, zero[:1]]),
+            torch.cat([target, zero[:1]]),
+        )
         # a heavy common origin turns the rigid fit into a rotation about it
         anchored = torch.cat([weights, 1e9 * weights.sum().unsqueeze(0)])
         rotation = weighted_procrustes(both_source, both_target, anchored).rotation

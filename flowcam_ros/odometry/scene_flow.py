@@ -34,15 +34,16 @@ class Correspondences:
         inverse_depth_variance: (n,) finite; large where hardly known.
         target_inverse_depth: (n,) measured at the target pixel; 0 where unknown.
         target_inverse_depth_variance: (n,) finite.
+
     """
 
     source: Float[Tensor, 'n 2']
     target: Float[Tensor, 'n 2']
-    pixel_variance: Float[Tensor, 'n']
-    inverse_depth: Float[Tensor, 'n']
-    inverse_depth_variance: Float[Tensor, 'n']
-    target_inverse_depth: Float[Tensor, 'n']
-    target_inverse_depth_variance: Float[Tensor, 'n']
+    pixel_variance: Float[Tensor, ' n']
+    inverse_depth: Float[Tensor, ' n']
+    inverse_depth_variance: Float[Tensor, ' n']
+    target_inverse_depth: Float[Tensor, ' n']
+    target_inverse_depth_variance: Float[Tensor, ' n']
 
     def __len__(self) -> int:
         return len(self.source)
@@ -53,12 +54,13 @@ def lift(
     matched: RefinedPoints,
     target_depth: DepthEstimate | None,
     device: torch.device,
-) -> tuple[Correspondences, Bool[np.ndarray, 'n']]:
+) -> tuple[Correspondences, Bool[np.ndarray, ' n']]:
     """Join the matched points of a key frame with the depth of both images.
 
     Returns:
         The correspondences, and which points of the key frame they are: points that are not
         matched or whose depth is unknown are left out.
+
     """
     points = keyframe.points
     keep = matched.valid & (points.inverse_depth > 0) & np.isfinite(points.variance)
