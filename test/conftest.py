@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope='session')
 def shared_data() -> Path:
-    """Return the folder of real sequences beside the checkout; skip the test where there is none."""
+    """Return the folder of real sequences beside the checkout; skip where there is none."""
     folder = REPOSITORY.parent / 'shared' / 'data'
     if not folder.is_dir():
         pytest.skip(f'no real sequences: {folder} does not exist')
