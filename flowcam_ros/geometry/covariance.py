@@ -39,7 +39,7 @@ def of_product(
 def of_solver_inverse(target_from_source: Matrix4, solver_covariance: Matrix6) -> Matrix6:
     """Return the covariance of ``source_from_target`` from that of the forward pose.
 
-    The solver's error is exp of a twist on the left: the rotation error also turns the translation.
+    The solver's error is a small motion on the left: its rotation also turns the translation.
     """
     return rotated(solver_covariance, target_from_source[:3, :3].T)
 

@@ -22,7 +22,6 @@ class RigidFit(NamedTuple):
         translation: (..., 3), units of the points.
         conditioning: (...) in [0, 1]: how well the points fix the rotation, 0 for points on a
             line, a single point or no weight. Below about 1e-6 the rotation means nothing.
-
     """
 
     rotation: Tensor

@@ -44,7 +44,6 @@ class Alignment:
         median_flow_px: median displacement of the matched points.
         parallax_px: median displacement that the translation alone explains.
         holds_translation: the translation is an expectation, the pictures do not tell it.
-
     """
 
     flow: Flow
@@ -95,7 +94,6 @@ class Aligner:
             starts: first guesses of target_from_source, the most trusted first.
             refined: how many of the guesses, the cheapest first, are refined to find the best.
             start_flow: first guess of the flow.
-
         """
         flow = self._flow.estimate(keyframe.frame.grey, frame.grey, start_flow)
         matches, followed = self._refine(keyframe, frame, flow)

@@ -22,7 +22,6 @@ def choose_device(name: str) -> torch.device:
 
     Raises:
         ConfigError: CUDA was asked for by name and is not there.
-
     """
     if name == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')

@@ -46,7 +46,6 @@ class PoseEstimate:
         residual_px: robust standard deviation of the reprojection residual, pixels.
         condition: condition number of the fit's normal matrix (scaled); inf when there was no fit.
         timings_ms: wall time of each step.
-
     """
 
     stamp_ns: int

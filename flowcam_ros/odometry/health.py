@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.estimate import TrackingState
@@ -28,13 +31,19 @@ class Verdict:
         return self.state is not TrackingState.LOST
 
 
-def judge(alignment: Alignment, keyframe: Keyframe, config: OdometryConfig) -> Verdict:
-    """Return the verdict on a frame's fit to its key frame."""
+def judge(
+    alignment: Alignment, followable: int, measured: DepthEstimate | None, config: OdometryConfig
+) -> Verdict:
+    """Return the verdict on a frame's fit to its key frame.
+
+    Args:
+        alignment: the fit.
+        followable: number of points that the key frame has.
+        measured: depth measured with the frame, if depth is measured with every frame.
+        config: thresholds.
+    """
     tracking = config.tracking
-    if len(keyframe) < tracking.min_points:
-        lacks_depth = keyframe.depth_share < config.depth.min_valid
-        return Verdict(TrackingState.LOST, 'depth_invalid' if lacks_depth else 'texture')
-    if alignment.followed < tracking.min_points:
+    if followable and alignment.followed < max(0.1 * followable, tracking.min_points):
         return Verdict(TrackingState.LOST, 'overlap')
     if alignment.matched < tracking.min_points or alignment.covariance is None:
         return Verdict(TrackingState.LOST, 'flow')
@@ -49,4 +58,20 @@ def judge(alignment: Alignment, keyframe: Keyframe, config: OdometryConfig) -> V
         return Verdict(TrackingState.DEGRADED, 'flow')
     if alignment.condition > _BAD_CONDITION:
         return Verdict(TrackingState.DEGRADED, 'geometry')
+    if measured is not None and depth_share(measured) < config.depth.min_valid:
+        return Verdict(TrackingState.DEGRADED, 'depth_invalid')
     return Verdict(TrackingState.TRACKING)
+
+
+def depth_share(depth: DepthEstimate) -> float:
+    """Return the share of the pixels that have depth."""
+    return float(np.count_nonzero(depth.inverse_depth) / depth.inverse_depth.size)
+
+
+def lack(depth: DepthEstimate | None, keyframe: Keyframe | None, config: OdometryConfig) -> str:
+    """Return what keeps a frame from being a key frame, '' if nothing does."""
+    if depth is None or keyframe is None:
+        return 'depth_missing'
+    if depth_share(depth) < config.depth.min_valid:
+        return 'depth_invalid'
+    return 'texture' if len(keyframe) < config.tracking.min_points else ''

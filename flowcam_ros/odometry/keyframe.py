@@ -24,7 +24,6 @@ class PointDepths:
         pixels: (n, 2) float32 (x, y).
         inverse_depth: (n,) float32; 0 where unknown.
         variance: (n,) float32; infinite where unknown.
-
     """
 
     pixels: Float[np.ndarray, 'n 2']
@@ -43,7 +42,6 @@ class Keyframe:
         covariance: (6, 6) of its pose.
         points: textured points, with what is known of their depth.
         texture: (n,) float32 texture at the points, see texture_map.
-
     """
 
     frame: PreparedFrame
@@ -55,11 +53,6 @@ class Keyframe:
 
     def __len__(self) -> int:
         return len(self.texture)
-
-    @property
-    def depth_share(self) -> float:
-        """Share of the pixels that have depth."""
-        return float(np.count_nonzero(self.depth.inverse_depth) / self.depth.inverse_depth.size)
 
 
 def make_keyframe(
@@ -79,7 +72,6 @@ def make_keyframe(
         world_from_camera: its pose.
         covariance: of the pose.
         count: about how many points to have.
-
     """
     usable = frame.usable
     if depth.inverse_depth.shape == frame.grey.shape:

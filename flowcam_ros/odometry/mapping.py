@@ -31,7 +31,6 @@ class Mapper(Protocol):
 
     Attributes:
         scale_source: 'depth', 'stereo', 'network' or 'none'.
-
     """
 
     scale_source: str

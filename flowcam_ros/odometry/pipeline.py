@@ -8,17 +8,11 @@ learns from the frame, and the frame may become the next key frame.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
-from jaxtyping import Float
 
 from flowcam_ros.correspondence.registry import make_flow
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.depth.registry import choose_source
-from flowcam_ros.errors import FrameRejected
 from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.covariance import Matrix6, of_product, rotated
 from flowcam_ros.geometry.frame import Frame
@@ -28,13 +22,15 @@ from flowcam_ros.odometry.alignment import Aligner, Alignment
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.device import choose_device
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
-from flowcam_ros.odometry.health import Verdict, judge
+from flowcam_ros.odometry.health import Verdict, judge, lack
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, make_keyframe
 from flowcam_ros.odometry.mapping import Mapper, make_mapper
 from flowcam_ros.odometry.motion import MotionModel
+from flowcam_ros.odometry.stamps import StampWatch, Step
+from flowcam_ros.odometry.stopwatch import Stopwatch
 
-# No fit is perfect: the covariance of the first pose, and a floor for later ones.
-_FLOOR = np.diag([1e-10] * 3 + [1e-10] * 3)
+# No pose is perfect, not even the first: (10 micrometres)^2 and (10 microradians)^2.
+_FLOOR = 1e-10 * np.eye(6)
 
 
 class VisualOdometry:
@@ -48,25 +44,20 @@ class VisualOdometry:
         self.reset()
 
     def _build(self) -> None:
-        config = self._config
-        self._flow = make_flow(config.flow)
-        self._aligner = Aligner(config, self._flow, self._device)
-        self._preparer = FramePreparer(config.max_image_pixels)
+        self._flow = make_flow(self._config.flow)
+        self._aligner = Aligner(self._config, self._flow, self._device)
+        self._preparer = FramePreparer(self._config.max_image_pixels)
 
     def reset(self) -> None:
         """Forget everything; the next frame begins a new epoch at the origin."""
         tracking = self._config.tracking
         self._epoch += 1
-        self._motion = MotionModel(tracking.max_gap, tracking.linear_sigma, tracking.angular_sigma)
+        self._stamps = StampWatch(tracking.max_gap)
+        self._motion = MotionModel(tracking.linear_sigma, tracking.angular_sigma)
         self._mapper: Mapper | None = None
-        self._forget_pictures()
-
-    def _forget_pictures(self) -> None:
         self._keyframe: Keyframe | None = None
         self._recovery: Keyframe | None = None
-        self._stamp_ns: int | None = None
-        self._last_flow: Float[np.ndarray, 'height width 2'] | None = None
-        self._last_alignment: Alignment | None = None
+        self._last: Alignment | None = None
         self._measured: DepthEstimate | None = None
 
     def reconfigure(self, config: OdometryConfig) -> None:
@@ -86,88 +77,62 @@ class VisualOdometry:
         Raises:
             FrameRejected: the stamp does not increase (a duplicate), the image is too small, or
                 the frame lacks what ``depth.source`` requires; the state is unchanged.
-
         """
-        watch = _Stopwatch()
-        self._check_stamp(frame.stamp_ns)
+        watch = Stopwatch()
+        step = self._stamps.step_to(frame.stamp_ns)
         mapper = self._mapper or make_mapper(choose_source(self._config.depth, frame), self._flow)
         with watch.step('prepare'):
             prepared = self._preparer.prepare(frame)
         with watch.step('measure'):
             measured = mapper.measure(prepared)
-        self._mapper = mapper
-        if self._keyframe is None or self._keyframe.frame.camera != prepared.camera:
-            estimate = self._begin(mapper, prepared, measured)
-        else:
-            estimate = self._track(mapper, self._keyframe, prepared, measured, watch)
-        self._stamp_ns = frame.stamp_ns
-        self._measured = measured
-        watch.finish()
-        estimate.timings_ms.update(watch.milliseconds)
+        if step is Step.JUMP_BACK and self._config.tracking.on_time_jump == 'new_epoch':
+            self.reset()
+            mapper = make_mapper(choose_source(self._config.depth, frame), self._flow)
+        self._mapper, self._measured = mapper, measured
+        estimate = self._estimate(mapper, prepared, measured, step, watch)
+        self._stamps.take(frame.stamp_ns, step)
+        estimate.timings_ms.update(watch.finish())
         return estimate
 
-    def _check_stamp(self, stamp_ns: int) -> None:
-        """Reject a stamp that does not increase; meet a jump of time itself."""
-        last = self._stamp_ns
-        if last is None or stamp_ns > last:
-            if last is not None:
-                self._check_gap(last, stamp_ns)
-            return
-        if stamp_ns == last:
-            raise FrameRejected('duplicate', f'stamp {stamp_ns} ns came twice; ignored')
-        if not self._motion.is_far_back(last, stamp_ns):
-            raise FrameRejected(
-                'out_of_order',
-                f'stamp {stamp_ns} ns is older than the last one, {last} ns; ignored',
-            )
-        if self._config.tracking.on_time_jump == 'new_epoch':
-            self.reset()
-        else:
-            pose, covariance = (
-                self._motion.last_pose,
-                self._motion.predicted_covariance(last),
-            )
-            tracking = self._config.tracking
-            self._motion = MotionModel(
-                tracking.max_gap, tracking.linear_sigma, tracking.angular_sigma
-            )
-            self._motion.accept(stamp_ns - 1, pose, covariance, np.zeros((6, 6)))
-            self._forget_pictures()
-
-    def _check_gap(self, last_ns: int, stamp_ns: int) -> None:
-        if self._motion.is_gap(last_ns, stamp_ns):
+    def _estimate(
+        self,
+        mapper: Mapper,
+        frame: PreparedFrame,
+        measured: DepthEstimate | None,
+        step: Step,
+        watch: Stopwatch,
+    ) -> PoseEstimate:
+        if step is Step.JUMP_BACK:
+            self._motion.restart_at(frame.stamp_ns)
+        elif step is Step.GAP:
             self._motion.halt()
-            self._last_flow = None
-        else:
-            self._motion.observe_stamp(last_ns, stamp_ns)
+            self._last = None
+        keyframe = self._keyframe
+        same_camera = keyframe is not None and keyframe.frame.camera == frame.camera
+        if keyframe is None or step is Step.JUMP_BACK or not same_camera:
+            return self._begin(mapper, frame, measured)
+        return self._track(mapper, keyframe, frame, measured, watch)
 
     def _begin(
         self, mapper: Mapper, frame: PreparedFrame, measured: DepthEstimate | None
     ) -> PoseEstimate:
-        """Make the first key frame, or say what it lacks."""
-        pose = self._motion.predict(frame.stamp_ns)
+        """Make a key frame that nothing joins to an earlier one, or say what it lacks."""
+        pose = self._motion.predict(frame.stamp_ns, self._stamps.bridge())
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
-        keyframe = self._new_keyframe(
-            mapper.begin(frame, measured, None), None, frame, pose, covariance
-        )
-        self._forget_pictures()
-        if keyframe is None:
-            reason = 'texture' if measured is None else 'depth_or_texture'
-            return self._estimate(
-                mapper,
-                frame,
-                Verdict(TrackingState.INITIALISING, reason),
-                pose,
-                covariance,
-            )
+        depth = mapper.begin(frame, measured, self._keyframe)
+        keyframe = self._candidate(depth, None, frame, pose, covariance)
+        self._recovery, self._last = None, None
+        reason = lack(depth, keyframe, self._config)
+        if reason:
+            self._keyframe = None
+            verdict = Verdict(TrackingState.INITIALISING, reason)
+            return self._answer(mapper, frame, verdict, pose, covariance)
         self._keyframe = keyframe
         self._motion.accept(frame.stamp_ns, pose, covariance, covariance)
-        verdict = Verdict(TrackingState.TRACKING)
-        if not mapper.ready:
-            verdict = Verdict(TrackingState.INITIALISING, 'parallax')
-        return self._estimate(mapper, frame, verdict, pose, covariance, is_keyframe=True)
+        verdict = self._while_starting(mapper, Verdict(TrackingState.TRACKING))
+        return self._answer(mapper, frame, verdict, pose, covariance, is_keyframe=True)
 
-    def _new_keyframe(
+    def _candidate(
         self,
         depth: DepthEstimate | None,
         followed: PointDepths | None,
@@ -175,16 +140,16 @@ class VisualOdometry:
         pose: Matrix4,
         covariance: Matrix6,
     ) -> Keyframe | None:
-        """Return a key frame if the frame has depth and texture enough to be one."""
+        """Return the frame as a key frame, good or bad; None without depth."""
         if depth is None:
             return None
-        keyframe = make_keyframe(
-            frame, depth, followed, pose, covariance, self._config.pose.points
-        )
-        enough = len(keyframe) >= self._config.tracking.min_points
-        return (
-            keyframe if enough and keyframe.depth_share >= self._config.depth.min_valid else None
-        )
+        count = self._config.pose.points
+        return make_keyframe(frame, depth, followed, pose, covariance, count)
+
+    @staticmethod
+    def _while_starting(mapper: Mapper, verdict: Verdict) -> Verdict:
+        """No pose is believed before there is a map."""
+        return verdict if mapper.ready else Verdict(TrackingState.INITIALISING, 'parallax')
 
     def _track(
         self,
@@ -192,21 +157,21 @@ class VisualOdometry:
         keyframe: Keyframe,
         frame: PreparedFrame,
         measured: DepthEstimate | None,
-        watch: _Stopwatch,
+        watch: Stopwatch,
     ) -> PoseEstimate:
         """Fit a frame to the key frame, or else to the one made when tracking was lost."""
-        predicted = self._motion.predict(frame.stamp_ns)
+        predicted = self._motion.predict(frame.stamp_ns, self._stamps.bridge())
+        verdicts = []
         for candidate in (keyframe, self._recovery):
             if candidate is None:
                 continue
             with watch.step('align'):
                 alignment = self._align(mapper, candidate, frame, measured, predicted)
-            verdict = judge(alignment, candidate, self._config)
+            verdict = judge(alignment, len(candidate), measured, self._config)
             if verdict.believed:
                 return self._accept(mapper, candidate, frame, measured, alignment, verdict, watch)
-            if candidate is keyframe:
-                failed = verdict
-        return self._lose(mapper, frame, measured, predicted, failed)
+            verdicts.append(verdict)
+        return self._lose(mapper, frame, measured, predicted, verdicts[0])
 
     def _align(
         self,
@@ -219,8 +184,9 @@ class VisualOdometry:
         expected = se3.inverse(predicted) @ keyframe.world_from_camera
         held = se3.inverse(self._motion.last_pose) @ keyframe.world_from_camera
         starts = [expected, held, *mapper.seeds]
-        start_flow = self._last_flow if keyframe is self._keyframe else None
         refined = 1 if mapper.ready else len(starts)
+        last = self._last if keyframe is self._keyframe else None
+        start_flow = last.flow.displacement if last is not None else None
         alignment = self._aligner.align(keyframe, frame, measured, starts, refined, start_flow)
         return mapper.constrain(alignment, keyframe, held)
 
@@ -232,46 +198,33 @@ class VisualOdometry:
         measured: DepthEstimate | None,
         alignment: Alignment,
         verdict: Verdict,
-        watch: _Stopwatch,
+        watch: Stopwatch,
     ) -> PoseEstimate:
         """Believe a fit: pose, covariance, velocity; let depth learn; perhaps a new key frame."""
-        source_from_target = se3.inverse(alignment.target_from_source)
-        pose = keyframe.world_from_camera @ source_from_target
-        fit_covariance = alignment.covariance
-        assert fit_covariance is not None  # a believed fit has one
-        covariance = of_product(
-            keyframe.world_from_camera,
-            keyframe.covariance,
-            source_from_target,
-            fit_covariance,
-        )
-        step = rotated(fit_covariance, keyframe.world_from_camera[:3, :3])
-        self._motion.accept(frame.stamp_ns, pose, covariance + _FLOOR, 2.0 * step)
+        world_from_key = keyframe.world_from_camera
+        key_from_camera = se3.inverse(alignment.target_from_source)
+        pose = se3.orthonormalized(world_from_key @ key_from_camera)
+        fit = alignment.covariance
+        assert fit is not None  # a believed fit has one
+        covariance = of_product(world_from_key, keyframe.covariance, key_from_camera, fit) + _FLOOR
+        # this frame and the one before were fitted to the key frame independently
+        step = 2.0 * rotated(fit, world_from_key[:3, :3])
+        self._motion.accept(frame.stamp_ns, pose, covariance, step)
         with watch.step('learn'):
             keyframe = mapper.learn(keyframe, alignment)
-        is_new = self._is_due(keyframe, alignment)
-        if is_new:
+        successor = None
+        if self._is_due(keyframe, alignment):
             with watch.step('keyframe'):
                 depth = mapper.follow(keyframe, frame, measured, alignment)
-            pose = se3.orthonormalized(pose)
-            successor = self._new_keyframe(
-                depth, mapper.followed(keyframe, alignment), frame, pose, covariance
-            )
-            is_new = successor is not None
-            keyframe = successor or keyframe
-        self._keyframe, self._recovery = keyframe, None
-        self._last_flow = None if is_new else alignment.flow.displacement
-        if not mapper.ready:
-            verdict = Verdict(TrackingState.INITIALISING, 'parallax')
-        return self._estimate(
-            mapper,
-            frame,
-            verdict,
-            pose,
-            covariance + _FLOOR,
-            is_keyframe=is_new,
-            fit=alignment,
-        )
+                followed = mapper.followed(keyframe, alignment)
+                successor = self._candidate(depth, followed, frame, pose, covariance)
+            if lack(depth, successor, self._config):
+                successor = None
+        self._keyframe, self._recovery = successor or keyframe, None
+        self._last = None if successor else alignment
+        verdict = self._while_starting(mapper, verdict)
+        is_new = successor is not None
+        return self._answer(mapper, frame, verdict, pose, covariance, is_new, alignment)
 
     def _is_due(self, keyframe: Keyframe, alignment: Alignment) -> bool:
         """Whether the picture has changed so much that the next frames want a newer key frame."""
@@ -290,18 +243,19 @@ class VisualOdometry:
         """Predict, and offer this frame as a key frame to recover from."""
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
         depth = mapper.begin(frame, measured, self._keyframe)
-        self._recovery = self._new_keyframe(depth, None, frame, predicted, covariance)
-        self._last_flow = None
-        return self._estimate(mapper, frame, verdict, predicted, covariance)
+        recovery = self._candidate(depth, None, frame, predicted, covariance)
+        reason = lack(depth, recovery, self._config)
+        self._recovery, self._last = None if reason else recovery, None
+        verdict = Verdict(TrackingState.LOST, reason or verdict.reason)
+        return self._answer(mapper, frame, verdict, predicted, covariance)
 
-    def _estimate(
+    def _answer(
         self,
         mapper: Mapper,
         frame: PreparedFrame,
         verdict: Verdict,
         pose: Matrix4,
         covariance: Matrix6,
-        *,
         is_keyframe: bool = False,
         fit: Alignment | None = None,
     ) -> PoseEstimate:
@@ -312,7 +266,7 @@ class VisualOdometry:
             world_from_camera=pose,
             covariance=covariance,
             twist=self._motion.twist,
-            twist_covariance=self._motion.twist_covariance,
+            twist_covariance=self._motion.twist_covariance + _FLOOR,
             epoch=self._epoch,
             scale_source=mapper.scale_source,
             is_keyframe=is_keyframe,
@@ -321,23 +275,3 @@ class VisualOdometry:
             residual_px=fit.residual_px if fit else 0.0,
             condition=fit.condition if fit else float('inf'),
         )
-
-
-class _Stopwatch:
-    """Wall time of the steps of one frame."""
-
-    def __init__(self) -> None:
-        self._begin = time.perf_counter()
-        self.milliseconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a step."""
-        begin = time.perf_counter()
-        yield
-        spent = (time.perf_counter() - begin) * 1e3
-        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + spent
-
-    def finish(self) -> None:
-        """Note the time since the frame came."""
-        self.milliseconds['total'] = (time.perf_counter() - self._begin) * 1e3

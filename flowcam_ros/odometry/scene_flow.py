@@ -34,7 +34,6 @@ class Correspondences:
         inverse_depth_variance: (n,) finite; large where hardly known.
         target_inverse_depth: (n,) measured at the target pixel; 0 where unknown.
         target_inverse_depth_variance: (n,) finite.
-
     """
 
     source: Float[Tensor, 'n 2']
@@ -60,7 +59,6 @@ def lift(
     Returns:
         The correspondences, and which points of the key frame they are: points that are not
         matched or whose depth is unknown are left out.
-
     """
     points = keyframe.points
     keep = matched.valid & (points.inverse_depth > 0) & np.isfinite(points.variance)
