@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process around the node: arguments, signals and exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from flowcam_ros.errors import ConfigError, FlowcamError
+
+if TYPE_CHECKING:
+    from rclpy.executors import Executor
+
+    from flowcam_ros.ros.odometry import OdometryNode
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the odometry node until Ctrl-C, SIGTERM or its shutdown transition.
+
+    Args:
+        args: command line, ``sys.argv`` if None.
+
+    Returns:
+        Exit code: 0 ended as asked, 1 failure, 2 bad arguments or parameters.
+    """
+    stop = threading.Event()
+    # Own handlers, because Python's raise KeyboardInterrupt wherever the program is, and ROS's
+    # chain to them: a second Ctrl-C would then end clean-up with a traceback.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        return _run(sys.argv if args is None else args, stop)
+    except FlowcamError as error:
+        print(f'odometry: {error}', file=sys.stderr)
+        return error.exit_code
+
+
+def _run(args: list[str], stop: threading.Event) -> int:
+    # Imported here, because this takes a second in which Ctrl-C must already end cleanly.
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from flowcam_ros.ros.odometry import OdometryNode
+    from flowcam_ros.ros.transport import use_image_transport_profile
+
+    use_image_transport_profile()
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # rclpy has no common class of errors for bad arguments
+        raise ConfigError(' '.join(str(error).split())) from error
+    try:
+        return _live(OdometryNode(), stop)
+    finally:
+        rclpy.try_shutdown()
+
+
+def _live(node: OdometryNode, stop: threading.Event) -> int:
+    """Start the node, let it spin in a thread, and take it down when asked to."""
+    from rclpy.executors import SingleThreadedExecutor
+
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    faults: list[Exception] = []
+    spinner = threading.Thread(target=_spin, args=(executor, faults), name='executor', daemon=True)
+    try:
+        node.start_if_wanted()
+        spinner.start()
+        # Signals reach the main thread only, so it waits here and does nothing else.
+        while not (stop.wait(0.2) or node.ended.is_set() or not spinner.is_alive()):
+            pass
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+        if spinner.ident is not None:
+            spinner.join(1.0)
+        node.end()
+        node.destroy_node()
+    if faults:
+        raise FlowcamError(f'{type(faults[0]).__name__}: {faults[0]}') from faults[0]
+    return 0
+
+
+def _spin(executor: Executor, faults: list[Exception]) -> None:
+    from rclpy.executors import ExternalShutdownException, ShutdownException
+
+    try:
+        executor.spin()
+    except (ExternalShutdownException, ShutdownException):
+        pass
+    except Exception as error:
+        faults.append(error)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
