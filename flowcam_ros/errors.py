@@ -42,7 +42,6 @@ class FrameRejected(FlowcamError):
 
     Attributes:
         reason: short machine-readable cause, e.g. ``'encoding'``; the key of counters.
-
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -133,7 +133,6 @@ def build(cls: type[T], values: Mapping[str, object]) -> T:
     Raises:
         ConfigError: names every unknown key (with the nearest known one), wrong type and value
             out of range, all in one message.
-
     """
     known = {info.name: info for info in describe(cls)}
     problems: list[str] = []
@@ -177,7 +176,6 @@ def read_yaml(path: Path) -> dict[str, object]:
 
     Raises:
         ConfigError: the file cannot be read or is not a mapping.
-
     """
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
@@ -201,7 +199,6 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
 
     Raises:
         ConfigError: a string has no ``=`` or its value is not a scalar.
-
     """
     values: dict[str, object] = {}
     for text in assignments:

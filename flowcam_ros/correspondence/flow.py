@@ -17,7 +17,6 @@ class Flow:
     Attributes:
         displacement: (height, width, 2) float32, pixels, x then y.
         confidence: (height, width) float32 in [0, 1]; 0 where there is no correspondence.
-
     """
 
     displacement: Float[np.ndarray, 'height width 2']

@@ -46,7 +46,6 @@ def select_points(
 
     Returns:
         (n, 2) float32 pixel positions (x, y); cells with no texture at all give no point.
-
     """
     height, width = texture.shape
     if usable is not None:
@@ -76,7 +75,6 @@ class RefinedPoints:
         target: (n, 2) float32 pixel positions (x, y).
         sigma: (n,) float32 standard deviation of a coordinate, pixels.
         valid: (n,) bool; False where the way there and back disagrees.
-
     """
 
     target: Float[np.ndarray, 'n 2']
@@ -104,7 +102,6 @@ def refine_points(
         texture: (n,) at the points, from :func:`texture_map`.
         start: (n, 2) first guess of the positions in the target, from dense flow.
         max_inconsistency: largest distance after the round trip, pixels.
-
     """
     if len(points) == 0:
         none = np.zeros(0, np.float32)

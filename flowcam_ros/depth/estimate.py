@@ -22,7 +22,6 @@ class DepthEstimate:
             0 where unknown.
         variance: (height, width) float32, variance of ``inverse_depth``; infinite where unknown.
         image: the undistorted picture, grey or BGR, same size.
-
     """
 
     stamp_ns: int

@@ -65,7 +65,6 @@ class MotionDepth:
             flow: from the key frame to the frame, at working size.
             target_from_source: pose of the frame, from the key frame.
             translation_sigma: standard deviation of the pose's translation.
-
         """
         displacement, confidence = _to_map(flow, estimate.camera)
         prior = torch.from_numpy(estimate.inverse_depth)
@@ -109,7 +108,6 @@ class MotionDepth:
             frame: the new key frame.
             flow_to_old: from the new key frame to the old one, at working size.
             new_from_old: pose of the old key frame, from the new one.
-
         """
         camera = _map_camera(frame.camera)
         displacement, confidence = _to_map(flow_to_old, camera)
@@ -183,7 +181,6 @@ def fuse(
         seen: what one frame says.
         pixel_variance: variance of the flow that it was seen with, pixels^2.
         heard: where there is a measurement at all.
-
     """
     limit = _GATE_SIGMAS * pixel_variance.sqrt() + _MODEL_ERROR_PX
     heard = heard & (seen.across_px < limit) & torch.isfinite(seen.inverse_depth)

@@ -23,7 +23,6 @@ def choose_source(config: DepthConfig, frame: Frame) -> DepthSource | None:
 
     Raises:
         FrameRejected: the configured source needs an image that the frame lacks.
-
     """
     has = {'sensor': frame.depth is not None, 'stereo': frame.right is not None}
     if config.source == 'auto':

@@ -15,7 +15,6 @@ class DepthSource(Protocol):
     Attributes:
         scale_source: what makes its depths metric: 'depth', 'stereo' or 'network'.
         every_frame: whether measuring is cheap enough for frames that are not key frames.
-
     """
 
     scale_source: str

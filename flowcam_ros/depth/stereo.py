@@ -31,7 +31,6 @@ class StereoDepth:
 
         Raises:
             FrameRejected: the right image does not fit the left one.
-
         """
         right = frame.source.right
         if right is None:

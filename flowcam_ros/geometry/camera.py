@@ -35,7 +35,6 @@ class CameraModel:
     Raises:
         CameraError: a size or focal length is not positive and finite, the model is unknown, or
             the number of coefficients does not fit it.
-
     """
 
     width: int

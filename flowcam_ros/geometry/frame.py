@@ -45,7 +45,6 @@ class Frame:
         right: the right image of a stereo pair, if any.
         mask: True where pixels may be used; None means everywhere.
         frame_id: name of the camera's optical frame.
-
     """
 
     stamp_ns: int

@@ -30,7 +30,6 @@ class PreparedFrame:
         camera: its undistorted intrinsics.
         usable: True where pixels show the world; None means everywhere.
         source: the frame it was made from, for measured depth and the right image.
-
     """
 
     stamp_ns: int
@@ -54,7 +53,6 @@ class FramePreparer:
 
         Raises:
             FrameRejected: the image is too small for optical flow.
-
         """
         camera = frame.camera
         if min(camera.width, camera.height) < MIN_IMAGE_SIZE:

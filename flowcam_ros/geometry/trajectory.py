@@ -16,7 +16,6 @@ class Trajectory:
     Attributes:
         stamps_ns: (N,) integer nanoseconds, strictly increasing.
         world_from_camera: (N, 4, 4) float64, camera-to-world, OpenCV optical axes, metres.
-
     """
 
     stamps_ns: Int64[np.ndarray, ' n']

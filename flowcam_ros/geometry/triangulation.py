@@ -23,7 +23,6 @@ class Triangulation:
         inverse_depth: (*n) of the source pixels; may be negative, which no true point is.
         variance: (*n); huge without parallax.
         across_px: (*n) distance of the target pixel from the epipolar line, pixels.
-
     """
 
     inverse_depth: Float[Tensor, '*n']
@@ -54,7 +53,6 @@ def triangulate(
         target_from_source: pose, any dtype and device as the pixels.
         translation_sigma: standard deviation of the pose's translation, in its unit; a wrong
             length of the translation scales all depths alike.
-
     """
     rotation, t = target_from_source[:3, :3], target_from_source[:3, 3]
     a = rays(camera, source) @ rotation.T
