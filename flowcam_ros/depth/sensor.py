@@ -121,7 +121,7 @@ def _splatted(
     at = v[inside] * target.width + u[inside]
     np.minimum.at(nearest, at, distance[inside].astype(np.float32))
     depth = nearest.reshape(target.height, target.width)
-    beside = cv2.erode(depth, np.ones((3, 3), np.uint8))
+    beside = cv2.erode(depth, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     result = np.where(np.isinf(depth), beside, depth)
     result[np.isinf(result)] = 0.0
     return result

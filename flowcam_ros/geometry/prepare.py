@@ -15,8 +15,9 @@ from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.rectify import Rectifier
 
-# Optical flow works on pyramids of 8-pixel patches; OpenCV's DIS raises below about 11 pixels.
-MIN_IMAGE_SIZE = 16
+# Optical flow works on pyramids of 8-pixel patches, the way back at half size; OpenCV's DIS raises
+# below about 11 pixels.
+MIN_IMAGE_SIZE = 32
 
 
 @dataclass(frozen=True)
