@@ -88,14 +88,22 @@ class McapFile:
         """Yield the messages of some topics by recording time (by place where there is no index).
 
         Damaged chunks are counted in ``log``; what they held is lost.
+
+        Raises:
+            SequenceError: the file system fails.
         """
         wanted = {key for key, c in self._channels.items() if c.topic in topics}
-        with self._path.open('rb') as file:
-            found = self._indexed(file, wanted, log) if self._chunks else self._linear(file, log)
-            for key, log_ns, data in found:
-                if key in wanted:
-                    channel = self._channels[key]
-                    yield RawMessage(channel.topic, self._type(channel), log_ns, data)
+        try:
+            with self._path.open('rb') as file:
+                read = (
+                    self._indexed(file, wanted, log) if self._chunks else self._linear(file, log)
+                )
+                for key, log_ns, data in read:
+                    if key in wanted:
+                        channel = self._channels[key]
+                        yield RawMessage(channel.topic, self._type(channel), log_ns, data)
+        except OSError as error:
+            raise SequenceError(f'{self._path} cannot be read ({error.strerror})') from error
 
     def _type(self, channel: Channel) -> str:
         schema = self._schemas.get(channel.schema_id)

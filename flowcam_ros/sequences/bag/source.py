@@ -15,7 +15,7 @@ from flowcam_ros.errors import SequenceError, UsageError
 from flowcam_ros.sequences.losses import LossLog
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Topic:
     """A topic of a bag: name, type such as ``sensor_msgs/msg/Image``, and number of messages."""
 
