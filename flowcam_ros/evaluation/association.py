@@ -6,12 +6,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int64
 
-Indices = Int64[np.ndarray, 'm']
+Indices = Int64[np.ndarray, ' m']
 
 
 def associate(
-    stamps_ns: Int64[np.ndarray, 'n'],
-    other_ns: Int64[np.ndarray, 'k'],
+    stamps_ns: Int64[np.ndarray, ' n'],
+    other_ns: Int64[np.ndarray, ' k'],
     max_difference_ns: int,
 ) -> tuple[Indices, Indices]:
     """Pair stamps that are each other's nearest, at most ``max_difference_ns`` apart.
@@ -33,7 +33,7 @@ def associate(
     return chosen, forward[chosen]
 
 
-def _nearest(stamps: Int64[np.ndarray, 'n'], among: Int64[np.ndarray, 'k']) -> Indices:
+def _nearest(stamps: Int64[np.ndarray, ' n'], among: Int64[np.ndarray, ' k']) -> Indices:
     """Return for each stamp the index of the nearest in ``among``, the earlier one on a tie."""
     if len(among) == 1:
         return np.zeros(len(stamps), np.int64)

@@ -22,7 +22,7 @@ class ErrorStatistics:
     max: float
 
     @classmethod
-    def of(cls, errors: Float[np.ndarray, 'n']) -> ErrorStatistics:
+    def of(cls, errors: Float[np.ndarray, ' n']) -> ErrorStatistics:
         """Sum up at least one error."""
         return cls(
             rmse=float(np.sqrt(np.mean(np.square(errors)))),
@@ -32,7 +32,7 @@ class ErrorStatistics:
         )
 
 
-def position_errors(estimate: Poses, truth: Poses) -> Float[np.ndarray, 'n']:
+def position_errors(estimate: Poses, truth: Poses) -> Float[np.ndarray, ' n']:
     """Return the distance between the positions of paired poses, metres, (N,)."""
     difference = estimate[:, :3, 3] - truth[:, :3, 3]
     return np.sqrt(np.square(difference).sum(axis=1))
@@ -40,7 +40,7 @@ def position_errors(estimate: Poses, truth: Poses) -> Float[np.ndarray, 'n']:
 
 def relative_errors(
     estimate: Poses, truth: Poses, delta: int
-) -> tuple[Float[np.ndarray, 'm'], Float[np.ndarray, 'm']]:
+) -> tuple[Float[np.ndarray, ' m'], Float[np.ndarray, ' m']]:
     """Return the error of the motion over ``delta`` poses, for each pose that has a partner.
 
     Each is the motion left over when the estimated motion is undone by the true one, as in the

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a program and tells the user in one line what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+import typer
+
+from flowcam_ros.errors import FlowcamError
+
+INTERRUPTED = 130
+
+
+def run_app(app: typer.Typer, arguments: Sequence[str] | None, name: str) -> int:
+    """Run a typer program and return the exit code; a user never sees a traceback.
+
+    Args:
+        app: the program; a command may return its exit code.
+        arguments: the words after the program's name; None takes those of this process.
+        name: the program's name, for its help and messages.
+    """
+    logging.basicConfig(level=logging.WARNING, format='flowcam: %(levelname)s: %(message)s')
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        words = separate_ros_arguments(sys.argv[1:] if arguments is None else arguments)
+        result = app(words, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not try to flush it again.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        result = INTERRUPTED
+    except SystemExit as request:
+        return request.code if isinstance(request.code, int) else 1
+    except Exception as error:
+        return _report(error)
+    code = result if isinstance(result, int) else 0
+    if code == INTERRUPTED:
+        print('flowcam: interrupted', file=sys.stderr)
+    return code
+
+
+def separate_ros_arguments(words: Sequence[str]) -> list[str]:
+    """Return the words with ``--`` before ``--ros-args``, so that the rest is left to ROS."""
+    result = list(words)
+    if '--ros-args' in result:
+        at = result.index('--ros-args')
+        if '--' not in result[:at]:
+            result.insert(at, '--')
+    return result
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Make SIGTERM unwind the program like Ctrl-C, so that nothing half-written stays."""
+    raise KeyboardInterrupt
+
+
+def _report(error: Exception) -> int:
+    """Print one line about an error and return the exit code."""
+    if isinstance(error, FlowcamError):
+        print(f'flowcam: error: {_one_line(str(error))}', file=sys.stderr)
+        return error.exit_code
+    # typer has moved the classes of its usage errors about; all of them can format themselves.
+    format_message = getattr(error, 'format_message', None)
+    if format_message is not None:
+        message = _one_line(format_message())
+        if message:  # empty when typer has printed the help instead
+            context = getattr(error, 'ctx', None)
+            command = context.command_path if context is not None else 'flowcam'
+            print(f'flowcam: error: {message} (see {command} --help)', file=sys.stderr)
+        return 2
+    if isinstance(error, MemoryError):
+        print('flowcam: error: out of memory; use smaller images', file=sys.stderr)
+        return 1
+    kind = type(error).__name__
+    print(
+        f'flowcam: error: unexpected {kind}: {_one_line(str(error))} ({_save_traceback(error)})',
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _save_traceback(error: Exception) -> str:
+    """Write the traceback to a new file in the temporary folder and say where it is."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            'w', prefix='flowcam-', suffix='.log', delete=False, encoding='utf-8'
+        ) as file:
+            file.write(f'arguments: {sys.argv[1:]}\n')
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return 'the details could not be saved'
+    return f'details in {file.name}; please report it'
+
+
+def _one_line(text: str) -> str:
+    return ' '.join(text.split())

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowcam odometry``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flowcam_ros.cli.inputs import (
+    DONE_WITH_LOSSES,
+    CameraInfoTopicOption,
+    CameraOption,
+    ConfigOption,
+    DepthCameraInfoTopicOption,
+    DepthSource,
+    DepthTopicOption,
+    ImageTopicOption,
+    InputArgument,
+    MaskOption,
+    MaxTimeDifferenceOption,
+    RightCameraInfoTopicOption,
+    RightTopicOption,
+    SetOption,
+    StrictOption,
+)
+
+if TYPE_CHECKING:
+    from flowcam_ros.odometry.config import OdometryConfig
+    from flowcam_ros.sequences.options import SequenceOptions
+
+
+def odometry(
+    source: InputArgument,
+    output: Annotated[
+        Path, typer.Option(metavar='DIR', help='New folder for trajectory.tum and run.json.')
+    ],
+    depth: Annotated[
+        DepthSource | None,
+        typer.Option(help='Where depth comes from; the same as --set depth.source=...'),
+    ] = None,
+    config: ConfigOption = None,
+    assign: SetOption = None,
+    camera: CameraOption = None,
+    mask: MaskOption = None,
+    image_topic: ImageTopicOption = None,
+    camera_info_topic: CameraInfoTopicOption = None,
+    depth_topic: DepthTopicOption = None,
+    depth_camera_info_topic: DepthCameraInfoTopicOption = None,
+    right_topic: RightTopicOption = None,
+    right_camera_info_topic: RightCameraInfoTopicOption = None,
+    max_time_difference: MaxTimeDifferenceOption = 0.02,
+    strict: StrictOption = False,
+) -> int:
+    """Find the camera's path through a recording, as fast as this machine can.
+
+    Writes trajectory.tum (a pose for every frame, camera-to-world) and run.json (counts, speed,
+    memory, versions, options, losses).
+    """
+    from flowcam_ros.cli.settings import resolve_config
+    from flowcam_ros.export.atomic import check_new_folder
+    from flowcam_ros.sequences.options import SequenceOptions
+
+    check_new_folder(output)
+    options = SequenceOptions(
+        image_topic=image_topic,
+        camera_info_topic=camera_info_topic,
+        depth_topic=depth_topic,
+        depth_camera_info_topic=depth_camera_info_topic,
+        right_topic=right_topic,
+        right_camera_info_topic=right_camera_info_topic,
+        camera=camera,
+        mask=mask,
+        max_time_difference_s=max_time_difference,
+        strict=strict,
+    )
+    resolved = resolve_config(config, assign or (), None if depth is None else depth.value)
+    return run(source, output, options, resolved)
+
+
+def run(source: str, output: Path, options: SequenceOptions, config: OdometryConfig) -> int:
+    """Track a sequence, write the results as one new folder, and return the exit code.
+
+    Raises:
+        FlowcamError: the input or the output cannot be used; nothing is written then.
+    """
+    from flowcam_ros.cli.progress import progress
+    from flowcam_ros.cli.run_report import run_report
+    from flowcam_ros.cli.tracking_run import track
+    from flowcam_ros.errors import SequenceError
+    from flowcam_ros.export.atomic import new_folder
+    from flowcam_ros.export.json_file import plain, write_json
+    from flowcam_ros.export.tum import write_trajectory
+    from flowcam_ros.odometry.pipeline import VisualOdometry
+    from flowcam_ros.sequences import open_sequence
+
+    sequence = open_sequence(source, options)
+    with new_folder(output) as folder:
+        with progress('odometry', sequence.expected_frames()) as advance:
+            record = track(sequence, VisualOdometry(config), advance)
+        losses = list(sequence.losses)
+        if not record.stamps_ns:
+            raise SequenceError(
+                f'{source}: no frame could be read' + ''.join(f'; {loss}' for loss in losses)
+            )
+        if not record.frame_ms:
+            reason, message = next(iter(record.examples.items()))
+            raise SequenceError(f'{source}: every frame was rejected ({reason}): {message}')
+        origin = {'path': source, 'name': sequence.name, 'options': plain(options)}
+        report = run_report(record, config, origin, losses)
+        write_trajectory(folder / 'trajectory.tum', record.trajectory())
+        write_json(folder / 'run.json', report)
+    print_summary(output, report)
+    return DONE_WITH_LOSSES if report['losses'] else 0
+
+
+def print_summary(output: Path, report: dict[str, object]) -> None:
+    """Print what was written, and each loss as a warning."""
+    import sys
+
+    losses = report['losses']
+    assert isinstance(losses, list)
+    for loss in losses:
+        print(f'flowcam: warning: {loss}', file=sys.stderr)
+    print(
+        f'{output}: {report["frames"]} frames, {report["tracked"]} tracked, '
+        f'{report["fps"]:.1f} frames/s, scale from {report["scale_source"]}'
+    )

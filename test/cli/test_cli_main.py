@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program around its commands: help, exit codes, and what a user is told."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from flowcam_ros import __version__
+from flowcam_ros.cli.guard import run_app, separate_ros_arguments
+from flowcam_ros.errors import OutputError
+from flowcam_ros.odometry.config import OdometryConfig
+from flowcam_ros.settings import build, describe, flatten
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Line = Callable[[subprocess.CompletedProcess[str]], str]
+Words = Callable[..., list[str]]
+
+COMMANDS = ('odometry', 'evaluate', 'record', 'demo', 'node', 'play', 'config', 'version')
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help_of_every_command(name: str, command: Words) -> None:
+    result = subprocess.run(
+        [*command(name), '--help'], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0
+    assert f'flowcam {name}' in result.stdout
+    assert result.stderr == ''
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        'import sys, flowcam_ros.cli.main; '
+        "heavy = {'numpy', 'torch', 'cv2', 'scipy', 'matplotlib', 'rclpy', 'rosbags', 'rich'}; "
+        'print(heavy & set(sys.modules))'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == 'set()\n'
+
+
+def test_no_command_shows_the_help(flowcam: Run) -> None:
+    result = flowcam()
+    assert result.returncode == 2
+    assert 'odometry' in result.stdout
+    assert result.stderr == ''
+
+
+def test_unknown_command_is_a_usage_error(flowcam: Run, error_line: Line) -> None:
+    result = flowcam('odomtry')
+    assert result.returncode == 2
+    assert 'odomtry' in error_line(result)
+
+
+def test_a_missing_argument_names_where_to_look(flowcam: Run, error_line: Line) -> None:
+    result = flowcam('odometry')
+    assert result.returncode == 2
+    assert 'flowcam odometry --help' in error_line(result)
+
+
+def test_version(flowcam: Run) -> None:
+    assert flowcam('version').stdout == f'flowcam_ros {__version__}\n'
+
+
+def test_config_prints_every_option_and_can_be_read_back(flowcam: Run, tmp_path: Path) -> None:
+    printed = flowcam('config', '--set', 'pose.points=999').stdout
+    for info in describe(OdometryConfig):
+        assert info.help.split()[0] in printed
+    config = build(OdometryConfig, yaml.safe_load(printed))
+    assert config.pose.points == 999
+    assert flatten(config).keys() == flatten(OdometryConfig()).keys()
+    (tmp_path / 'a.yaml').write_text(printed)
+    again = flowcam('config', '--config', tmp_path / 'a.yaml')
+    assert again.stdout == printed
+
+
+def test_a_reader_that_leaves_is_no_traceback(command: Words) -> None:
+    process = subprocess.Popen(
+        command('config'), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=30) == 1
+    assert errors == ''
+
+
+def program(error: BaseException) -> typer.Typer:
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def fail() -> None:
+        raise error
+
+    return app
+
+
+def test_an_unexpected_error_is_one_line_and_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(program(ZeroDivisionError('by\nzero')), [], 'flowcam') == 1
+    message = capsys.readouterr().err
+    match = re.fullmatch(
+        r'flowcam: error: unexpected ZeroDivisionError: by zero '
+        r'\(details in (.*\.log); please report it\)\n',
+        message,
+    )
+    assert match is not None, message
+    log = Path(match[1])
+    assert 'Traceback' in log.read_text()
+    log.unlink()
+
+
+def test_expected_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(program(OutputError('a\nb')), [], 'flowcam') == 1
+    assert capsys.readouterr().err == 'flowcam: error: a b\n'
+
+
+@pytest.mark.parametrize(
+    ('error', 'code', 'message'),
+    [
+        (KeyboardInterrupt(), 130, 'flowcam: interrupted\n'),
+        (MemoryError(), 1, 'flowcam: error: out of memory; use smaller images\n'),
+        (SystemExit(7), 7, ''),
+    ],
+)
+def test_other_ends(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, message: str
+) -> None:
+    assert run_app(program(error), [], 'flowcam') == code
+    assert capsys.readouterr().err == message
+
+
+def test_ros_arguments_are_left_alone() -> None:
+    words = ['node', 'odometry', '--ros-args', '-r', 'a:=b']
+    assert separate_ros_arguments(words) == [*words[:2], '--', *words[2:]]
+    assert separate_ros_arguments(['x', '--', '--ros-args']) == ['x', '--', '--ros-args']
+    assert separate_ros_arguments(['x']) == ['x']
+
+
+def test_an_unknown_node_lists_the_known(flowcam: Run, error_line: Line) -> None:
+    result = flowcam('node', 'camera')
+    assert result.returncode == 2
+    assert 'known: odometry' in error_line(result)
+
+
+@pytest.mark.parametrize('words', [('node', 'odometry'), ('play', 'bag'), ('demo',)])
+def test_without_ros_one_line_says_what_to_do(
+    words: tuple[str, ...], tmp_path: Path, error_line: Line
+) -> None:
+    code = (
+        'import sys; '
+        "sys.modules['rclpy'] = None; "
+        'from flowcam_ros.cli.main import main; '
+        'sys.exit(main(sys.argv[1:]))'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 1
+    assert 'has no rclpy: source a ROS 2 installation' in error_line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate_prints_json(
+    flowcam: Run, recording: Path, tmp_path: Path, error_line: Line
+) -> None:
+    truth = recording / 'groundtruth.tum'
+    plot = tmp_path / 'plot.png'
+    result = flowcam('evaluate', truth, recording, '--align', 'sim3', '--plot', plot)
+    assert result.returncode == 0, result.stderr
+    values = json.loads(result.stdout)
+    assert values['ate_rmse'] < 1e-9
+    assert values['scale'] == pytest.approx(1.0)
+    assert values['matched'] == values['poses'] == 6
+    assert values['coverage'] == 1.0
+    assert values['rpe']['translation']['rmse'] < 1e-9
+    assert plot.read_bytes().startswith(b'\x89PNG')
+    again = flowcam('evaluate', truth, truth, '--plot', plot)
+    assert again.returncode == 2
+    assert 'not overwritten' in error_line(again)
+
+
+@pytest.mark.parametrize(
+    ('content', 'code', 'message'),
+    [
+        ('1 2 3', 1, 'line 1: 3 columns'),
+        ('', 1, 'no pose'),
+        ('5 0 0 0 0 0 0 1\n', 1, 'no stamps match within 0.02 s'),
+        ('100 0 0 0 0 0 0 1\n', 1, 'at least 3'),
+    ],
+)
+def test_trajectories_that_cannot_be_compared(
+    flowcam: Run,
+    recording: Path,
+    tmp_path: Path,
+    content: str,
+    code: int,
+    message: str,
+    error_line: Line,
+) -> None:
+    path = tmp_path / 'a.tum'
+    path.write_text(content)
+    result = flowcam('evaluate', path, recording / 'groundtruth.tum')
+    assert result.returncode == code
+    assert message in error_line(result)
+
+
+def test_evaluate_wants_a_known_truth(
+    flowcam: Run, recording: Path, tmp_path: Path, error_line: Line
+) -> None:
+    missing = flowcam('evaluate', tmp_path / 'no.tum', recording / 'groundtruth.tum')
+    assert missing.returncode == 1
+    assert 'no.tum' in error_line(missing)
+    wrong = flowcam('evaluate', recording / 'groundtruth.tum', tmp_path / 'nothing')
+    assert wrong.returncode == 2
