@@ -132,7 +132,7 @@ class PoseProblem:
         weights = _student_weight(at.chi2_pixel / scale**2, 2.0)
         depth_weights = _student_weight(at.chi2_depth / scale**2, 1.0)
         pixel = self._pixel_information * weights
-        target = self._target_information * depth_weights * weights
+        target = self._target_information * depth_weights
         information = torch.stack([pixel, pixel, target], -1) / scale**2
         prior_information = self._prior_information * weights / scale**2
 
@@ -175,7 +175,7 @@ def _derivative_by_pose(by_point: Tensor, moved: Tensor, depth: Tensor) -> Tenso
 
 
 def _student_weight(chi2: Tensor, dimension: float) -> Tensor:
-    return ((_STUDENT_DOF + dimension) / (_STUDENT_DOF + chi2)).clamp(max=1.0)
+    return (_STUDENT_DOF + dimension) / (_STUDENT_DOF + chi2)
 
 
 def _student_cost(chi2: Tensor, dimension: float) -> Tensor:
