@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+# Works on a machine without ROS; with ROS 2 installed, use colcon (README).
+#
+#   make demo     render a short sequence, play it into the live node, show the error and a picture
+#   make test     lint and all tests
+#   make bench    frames lost, latency, CPU and memory of the live node
+#   make setup    only set up .venv (the others do that by themselves)
+#   make lint     style, types and layers
+#   make clean    remove everything that was generated, .venv included
+#   make lock     renew the pinned versions in standalone/constraints.txt
+#
+# PYTHON=python3.12 chooses the interpreter, TORCH_INDEX=https://download.pytorch.org/whl/cu130
+# another build of torch.
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+
+# Another environment or a sourced ROS installation would mix with .venv.
+ifneq ($(AMENT_PREFIX_PATH)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
+unexport LD_LIBRARY_PATH
+endif
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH PYTHONHOME PYTHONPATH VIRTUAL_ENV
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+CHECK_PYTHON := import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit( \
+	"set-up: Python %d.%d will not do, 3.10 to 3.13 will: make PYTHON=python3.12" % v)
+
+.PHONY: demo test bench setup lint clean lock
+
+demo: setup
+	$(BIN)/flowcam demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/python -m benchmarks.live
+
+setup:
+	@$(PYTHON) -c '$(CHECK_PYTHON)'
+	@$(PYTHON) standalone/set_up.py --torch-index "$(TORCH_INDEX)"
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
+	rm -rf *.egg-info standalone/stand_ins/build standalone/stand_ins/*.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+lock:
+	$(PYTHON) standalone/lock.py
