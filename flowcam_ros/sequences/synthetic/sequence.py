@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The synthetic world as a sequence of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from flowcam_ros.errors import ConfigError
+from flowcam_ros.geometry.distortion import pixel_rays
+from flowcam_ros.geometry.frame import DepthImage, Frame, StereoImage
+from flowcam_ros.geometry.se3 import from_rotation_translation, inverse
+from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.sequences.synthetic.flaws import measured_depth, with_brightness, with_noise
+from flowcam_ros.sequences.synthetic.lens import Lens
+from flowcam_ros.sequences.synthetic.options import SyntheticOptions
+from flowcam_ros.sequences.synthetic.paths import camera_path
+from flowcam_ros.sequences.synthetic.raster import Raster, render
+from flowcam_ros.sequences.synthetic.room import World
+from flowcam_ros.sequences.synthetic.views import View
+
+# The clock of the recordings; any fixed instant will do, as long as it looks like a real one.
+_START_NS = 1_700_000_000_000_000_000
+
+
+class SyntheticSequence:
+    """A camera moving through a furnished room; the same options give the same bytes.
+
+    Everything is rendered when it is asked for: memory does not grow with the length.
+
+    Attributes:
+        name: short name for titles and folders.
+        losses: always empty.
+        options: what was asked for.
+        camera: intrinsics of all pictures.
+
+    Raises:
+        ConfigError: options that do not go together, or lists that cannot be read.
+        CameraError: the distortion coefficients are not those of a lens that sees the image.
+    """
+
+    def __init__(self, options: SyntheticOptions | None = None) -> None:
+        self.options = options = options or SyntheticOptions()
+        self.name = f'synthetic_{options.trajectory}_{options.seed}'
+        self.losses: list[str] = []
+        self.camera = options.camera()
+        self._numbers = sorted(set(range(options.frames)) - options.dropped_frames())
+        if not self._numbers:
+            raise ConfigError('dropped: nothing is left of the sequence')
+        if options.stereo and self.camera.is_distorted:
+            raise ConfigError(
+                'stereo: a rectified pair has no lens distortion; set distortion_model to none'
+            )
+        self._path = camera_path(options.trajectory)
+
+    @cached_property
+    def _world(self) -> World:
+        objects = self.options.moving_objects
+        if self.options.trajectory == 'moving_object':
+            objects = max(objects, 1)
+        return World(self.options.seed, objects, self.camera.fx)
+
+    @cached_property
+    def _lens(self) -> Lens:
+        return Lens(self.camera)
+
+    @cached_property
+    def _rays(self) -> Float[np.ndarray, 'h w 2']:
+        return pixel_rays(self.camera)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames in order of time."""
+        for number in self._numbers:
+            yield self._frame(number)
+
+    def expected_frames(self) -> int:
+        """Return how many frames there are."""
+        return len(self._numbers)
+
+    def ground_truth(self) -> Trajectory:
+        """Return the true camera path, one pose per frame."""
+        return Trajectory(
+            np.array([self._stamp(number) for number in self._numbers], np.int64),
+            np.stack([self._path(self._time(number)) for number in self._numbers]),
+        )
+
+    def view(self, position: int) -> View:
+        """Return the truth about frame ``position`` (counted without the dropped ones)."""
+        number = self._numbers[position]
+        time = self._time(number)
+        raster = self._render(time)
+        return View(
+            self._stamp(number),
+            raster.image,
+            raster.depth,
+            raster.body,
+            self.camera,
+            self._rays,
+            self._path(time),
+            self._world.world_from_bodies(time),
+        )
+
+    def _time(self, number: int) -> float:
+        return number / self.options.fps
+
+    def _stamp(self, number: int) -> int:
+        return _START_NS + round(number * 1e9 / self.options.fps)
+
+    def _render(self, time: float, right_by: float = 0.0) -> Raster:
+        shift = from_rotation_translation(np.eye(3), np.array([right_by, 0.0, 0.0]))
+        camera_from_world = inverse(self._path(time) @ shift)
+        return render(
+            self._world.scene, self._lens, camera_from_world @ self._world.world_from_bodies(time)
+        )
+
+    def _frame(self, number: int) -> Frame:
+        options = self.options
+        raster = self._render(self._time(number))
+        depth = None
+        if options.depth:
+            rng = np.random.default_rng([options.seed, 3, number])
+            z = measured_depth(raster.depth, options.depth_noise, options.depth_holes, rng)
+            depth = DepthImage(z, self.camera)
+        right = None
+        if options.stereo:
+            image = self._render(self._time(number), options.baseline).image
+            image = self._photograph(number, image, options.baseline)
+            right = StereoImage(image, self.camera, options.baseline)
+        image = self._photograph(number, raster.image, 0.0)
+        return Frame(self._stamp(number), image, self.camera, depth, right)
+
+    def _photograph(
+        self, number: int, sharp: UInt8[np.ndarray, 'h w 3'], right_by: float
+    ) -> UInt8[np.ndarray, 'h w *c']:
+        """Return the picture as the camera takes it: blurred, exposed, grey or not, noisy."""
+        options = self.options
+        image = sharp
+        if options.blur_samples > 1 and options.exposure > 0:
+            image = self._blurred(self._time(number), right_by)
+        if options.exposure_jump != 1.0 and number >= options.exposure_jump_frame:
+            image = with_brightness(image, options.exposure_jump)
+        if options.grey:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        if options.noise > 0:
+            side = 5 if right_by else 4
+            image = with_noise(
+                image, options.noise, np.random.default_rng([options.seed, side, number])
+            )
+        return image
+
+    def _blurred(self, time: float, right_by: float) -> UInt8[np.ndarray, 'h w 3']:
+        """Return the mean of pictures over the exposure, whose middle is ``time``."""
+        count = self.options.blur_samples
+        span = self.options.exposure / self.options.fps
+        total = np.zeros((self.camera.height, self.camera.width, 3), np.uint32)
+        for k in range(count):
+            total += self._render(time + ((k + 0.5) / count - 0.5) * span, right_by).image
+        return ((total + count // 2) // count).astype(np.uint8)
