@@ -22,7 +22,8 @@ def open_sequence(path: Path | str, options: SequenceOptions | None = None) -> S
     """Open a bag, folder or video; the frames are read while iterating, one at a time.
 
     Args:
-        path: bag folder or file, folder with ``times.txt`` or ``rgb.txt``, or video file.
+        path: bag folder or file, folder with ``times.txt`` or ``rgb.txt``, video file, or
+            ``synthetic:TRAJECTORY?OPTION=VALUE&...`` for the rendered world.
         options: topics, calibration and mask; the defaults find everything that is unambiguous.
 
     Raises:
@@ -30,7 +31,10 @@ def open_sequence(path: Path | str, options: SequenceOptions | None = None) -> S
         CameraError: the intrinsics are missing or wrong.
         SequenceError: the input is damaged beyond use.
     """
-    path, options = Path(path).expanduser(), options or SequenceOptions()
+    options = options or SequenceOptions()
+    if str(path).startswith('synthetic:'):
+        return _open_synthetic(str(path), options)
+    path = Path(path).expanduser()
     tolerance = options.max_time_difference_s
     if not (math.isfinite(tolerance) and 0 <= tolerance <= 1):
         raise UsageError(f'time difference of {tolerance} s; expected 0 to 1 s')
@@ -42,6 +46,16 @@ def open_sequence(path: Path | str, options: SequenceOptions | None = None) -> S
         return _open_folder(path, options) if path.is_dir() else _open_file(path, options)
     except OSError as error:
         raise SequenceError(f'{path}: cannot be read ({error.strerror})') from error
+
+
+def _open_synthetic(text: str, options: SequenceOptions) -> Sequence:
+    from flowcam_ros.sequences.synthetic import parse_synthetic
+
+    _refuse_topics(text, options)
+    for name in ('camera', 'mask'):
+        if getattr(options, name) is not None:
+            raise UsageError(f'--{name} is for recordings; {text} has its own')
+    return parse_synthetic(text)
 
 
 def _open_folder(path: Path, options: SequenceOptions) -> Sequence:
@@ -80,7 +94,7 @@ def _open_file(path: Path, options: SequenceOptions) -> Sequence:
     return VideoSequence(path, options)
 
 
-def _refuse_topics(path: Path, options: SequenceOptions) -> None:
+def _refuse_topics(path: Path | str, options: SequenceOptions) -> None:
     for field in dataclasses.fields(options):
         if field.name.endswith('topic') and getattr(options, field.name) is not None:
             flag = '--' + field.name.replace('_', '-')
