@@ -174,6 +174,7 @@ def find_message_class(type_name: str) -> type[Any] | None:
     """Return the Python class of ``package/msg/Name``; None if it is not installed."""
     package, _, name = type_name.partition('/msg/')
     try:
-        return getattr(importlib.import_module(f'{package}.msg'), name)  # type: ignore[no-any-return]
+        message_class: type[Any] = getattr(importlib.import_module(f'{package}.msg'), name)
     except (ImportError, AttributeError, ValueError):
         return None
+    return message_class

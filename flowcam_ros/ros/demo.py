@@ -120,7 +120,8 @@ def play(bag: Path, folder: Path, odometry: ChildProcess) -> dict[str, Any]:
             time.sleep(0.05)
         if player.process.returncode != 0:
             raise FlowcamError(f'the bag could not be played: {player.last_words()}')
-        return json.loads(player.output())  # type: ignore[no-any-return]
+        report: dict[str, Any] = json.loads(player.output())
+        return report
 
 
 def mount_camera(node: Node) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from flowcam_ros.export.atomic import write_bytes
 
@@ -48,7 +49,7 @@ def head(figure: Figure, title: str, subtitle: str) -> None:
     )
     figure.text(left, 1.0 - 0.44 * inch, subtitle, fontsize=9.5, color=INK, va='top')
     engine = figure.get_layout_engine()
-    assert engine is not None  # new_figure made it
+    assert isinstance(engine, ConstrainedLayoutEngine)  # new_figure made it so
     engine.set(rect=(0.0, 0.0, 1.0, 1.0 - 0.72 * inch), w_pad=0.1, h_pad=0.1)
 
 
