@@ -45,13 +45,10 @@ def make_frames():
 
     def make(count=10, depth=False, right=False, grey=False, metres=False, offset=None, seed=0):
         rng = np.random.default_rng(seed)
-        camera = CameraModel(WIDTH, HEIGHT, 50.5, 51.25, 31.75, 23.5, 'plumb_bob', (0.1, -0.05))
+        lens = (0.1, -0.05, 0.0, 0.0, 0.01)
+        camera = CameraModel(WIDTH, HEIGHT, 50.5, 51.25, 31.75, 23.5, 'plumb_bob', lens)
         if right:
             camera = camera.without_distortion()
-        else:
-            camera = CameraModel(
-                WIDTH, HEIGHT, 50.5, 51.25, 31.75, 23.5, 'plumb_bob', (0.1, -0.05, 0.0, 0.0, 0.01)
-            )
         depth_camera = CameraModel(WIDTH, HEIGHT, 60.0, 60.0, 31.5, 23.5)
         shape = (HEIGHT, WIDTH) if grey else (HEIGHT, WIDTH, 3)
 
@@ -182,3 +179,66 @@ def camera_info(width=WIDTH, height=HEIGHT, **changes):
 def messages():
     """Return the makers of plain message objects."""
     return SimpleNamespace(image=image_message, camera_info=camera_info)
+
+
+@pytest.fixture(scope='session')
+def ros():
+    """Return what makes real messages and writes them into bags."""
+    from rosbags.rosbag2 import StoragePlugin, Writer
+
+    from flowcam_ros.sequences.bag.messages import typestore
+
+    store = typestore()
+
+    def header(stamp_ns, frame_id):
+        stamp = store.types['builtin_interfaces/msg/Time'](*divmod(stamp_ns, 10**9))
+        return store.types['std_msgs/msg/Header'](stamp, frame_id)
+
+    def image(stamp_ns, encoding='mono8', pixels=None, frame_id='cam_optical'):
+        pixels = np.zeros((HEIGHT, WIDTH), np.uint8) if pixels is None else pixels
+        data = pixels.reshape(-1).view(np.uint8)
+        return store.types['sensor_msgs/msg/Image'](
+            header(stamp_ns, frame_id), *pixels.shape[:2], encoding, 0, pixels.strides[0], data
+        )
+
+    def info(stamp_ns, frame_id='cam_optical', **changes):
+        plain = camera_info(**changes)
+        region = store.types['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False)
+        arrays = {key: np.array(getattr(plain, key), np.float64) for key in 'dkrp'}
+        return store.types['sensor_msgs/msg/CameraInfo'](
+            header=header(stamp_ns, frame_id),
+            height=plain.height,
+            width=plain.width,
+            distortion_model=plain.distortion_model,
+            binning_x=0,
+            binning_y=0,
+            roi=region,
+            **arrays,
+        )
+
+    def static_transform(parent, child, translation, quaternion=(0.0, 0.0, 0.0, 1.0)):
+        transform = store.types['geometry_msgs/msg/Transform'](
+            store.types['geometry_msgs/msg/Vector3'](*translation),
+            store.types['geometry_msgs/msg/Quaternion'](*quaternion),
+        )
+        stamped = store.types['geometry_msgs/msg/TransformStamped'](
+            header(1, parent), child, transform
+        )
+        return store.types['tf2_msgs/msg/TFMessage']([stamped])
+
+    def write(folder, items, storage='mcap'):
+        """Write (topic, message, log_ns) or (topic, message, log_ns, bytes) in that order."""
+        plugin = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}[storage]
+        with Writer(folder, version=9, storage_plugin=plugin) as writer:
+            connections = {}
+            for topic, message, log_ns, *raw in items:
+                kind = message.__msgtype__
+                if topic not in connections:
+                    connections[topic] = writer.add_connection(topic, kind, typestore=store)
+                data = raw[0] if raw else store.serialize_cdr(message, kind)
+                writer.write(connections[topic], log_ns, data)
+        return folder
+
+    return SimpleNamespace(
+        image=image, info=info, static_transform=static_transform, write=write, store=store
+    )

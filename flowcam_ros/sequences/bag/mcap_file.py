@@ -110,6 +110,7 @@ class McapFile:
         return schema.name if schema else ''
 
     def _read_summary(self, file: BinaryIO) -> bool:
+        file.seek(0)
         try:
             summary: Summary | None = SeekingReader(
                 file, record_size_limit=self._end

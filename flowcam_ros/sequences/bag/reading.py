@@ -92,7 +92,7 @@ class BagReading:
             if key == 'image' and self._content.calibration is not None:
                 continue
             streams[key] = CameraInfoStream(topic.info, rectified and key != 'depth')
-            streams[key].read_first(self._content.source)
+            streams[key].read_first(self._content.path, self._content.source)
         return streams
 
     def frames(self) -> Iterator[Frame]:

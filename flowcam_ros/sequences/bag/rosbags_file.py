@@ -49,7 +49,7 @@ class RosbagsFile:
                 if not connections:
                     return
                 for connection, log_ns, data in reader.messages(connections):
-                    yield RawMessage(connection.topic, connection.msgtype, log_ns, data)
+                    yield _checked(connection.topic, connection.msgtype, log_ns, data)
                     count += 1
         except Exception as error:
             self._fail(error, f' after {count} messages')
@@ -61,6 +61,16 @@ class RosbagsFile:
             good = self._path.with_name(f'{self._path.stem}_recovered.db3').name
             advice = f'; try: sqlite3 {self._path.name} .recover | sqlite3 {good}'
         raise SequenceError(f'{self._path} cannot be read{where} ({reason}){advice}') from error
+
+
+def _checked(topic: str, kind: str, log_ns: object, data: object) -> RawMessage:
+    """Return a message even where a damaged database gives values of wrong types."""
+    return RawMessage(
+        topic,
+        kind,
+        log_ns if isinstance(log_ns, int) else 0,
+        data if isinstance(data, bytes) else b'',
+    )
 
 
 def _check_integrity(path: Path, log: LossLog) -> None:

@@ -105,7 +105,7 @@ class BagSequence:
             if topic is None or topic.info is None:
                 return False
             stream = CameraInfoStream(topic.info, rectified=True)
-            stream.read_first(self._content.source)
+            stream.read_first(self._content.path, self._content.source)
             if any(stream.info.d) and not is_rectified(topic.name):
                 return False
         try:

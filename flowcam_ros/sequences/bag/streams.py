@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from flowcam_ros.errors import FrameRejected, SequenceError
@@ -74,7 +75,7 @@ class CameraInfoStream:
         self._body = b''
         self._cameras: dict[tuple[int, int], CameraModel] = {}
 
-    def read_first(self, source: MessageSource) -> None:
+    def read_first(self, path: Path, source: MessageSource) -> None:
         """Take the first readable message of the topic, which may lie behind the first picture.
 
         Raises:
@@ -85,7 +86,7 @@ class CameraInfoStream:
                 return self.update(raw)
             except FrameRejected:
                 continue
-        raise SequenceError(f'no message on {self.topic} can be read')
+        raise SequenceError(f'{path}: no message on {self.topic} can be read')
 
     def update(self, raw: RawMessage) -> None:
         """Take a new message; nothing happens if only its stamp differs.
@@ -94,6 +95,8 @@ class CameraInfoStream:
             FrameRejected: the message is damaged; the one before stays.
         """
         body = bytes(raw.data[_STAMP_END:])
+        if not body:
+            raise FrameRejected('message', f'{raw.topic}: an empty message')
         if body != self._body:
             self.info = deserialize(raw)
             self._body = body

@@ -204,7 +204,11 @@ def is_rectified(topic: str) -> bool:
 
 
 def _right_names(topic: str) -> list[str]:
-    return [topic.replace(left, right) for left, right in _SIDES if left in topic]
+    """Return how the right picture may be called: .../left/... or one level below ``right``."""
+    base = base_name(topic)
+    parent, _, leaf = base.rpartition('/')
+    below = f'{parent}/right/{leaf}{topic[len(base) :]}'
+    return [below, *(topic.replace(left, right) for left, right in _SIDES if left in topic)]
 
 
 def _list(topics: Iterable[Topic]) -> str:
