@@ -8,6 +8,7 @@ epoch's first camera. ROS wants the body frame (x forward, y left, z up) in an o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from builtin_interfaces.msg import Time as TimeMsg
@@ -48,6 +49,11 @@ class BodyMotion:
     covariance: Matrix6
     twist: Float[np.ndarray, '6']
     twist_covariance: Matrix6
+
+    @cached_property
+    def quaternion(self) -> Float[np.ndarray, '4']:
+        """The rotation of ``odom_from_base`` as x, y, z, w; unit length, w >= 0."""
+        return se3.quaternion(self.odom_from_base)
 
 
 def odom_from_world(base_from_camera: Matrix4 | None, world_from_camera: Matrix4) -> Matrix4:
@@ -139,38 +145,48 @@ def header(nanoseconds: int, frame_id: str) -> Header:
     return Header(stamp=stamp_msg(nanoseconds), frame_id=frame_id)
 
 
-def pose_msg(transform: Matrix4) -> Pose:
-    """Return a transform as a pose message."""
-    x, y, z = transform[:3, 3].tolist()
-    return Pose(position=Point(x=x, y=y, z=z), orientation=quaternion_msg(transform))
+def pose_msg(motion: BodyMotion) -> Pose:
+    """Return the pose of the body."""
+    x, y, z = motion.odom_from_base[:3, 3].tolist()
+    return Pose(position=Point(x=x, y=y, z=z), orientation=quaternion_msg(motion.quaternion))
 
 
-def quaternion_msg(transform: Matrix4) -> Quaternion:
-    """Return the rotation of a transform, unit length, w >= 0."""
-    x, y, z, w = se3.quaternion(transform).tolist()
+def quaternion_msg(quaternion_xyzw: Float[np.ndarray, '4']) -> Quaternion:
+    """Return a quaternion message."""
+    x, y, z, w = quaternion_xyzw.tolist()
     return Quaternion(x=x, y=y, z=z, w=w)
+
+
+def vector_msg(vector: Float[np.ndarray, '3']) -> Vector3:
+    """Return a vector message."""
+    x, y, z = vector.tolist()
+    return Vector3(x=x, y=y, z=z)
 
 
 def odometry_msg(motion: BodyMotion, odom_frame: str, base_frame: str) -> Odometry:
     """Return the Odometry message of a motion."""
     msg = Odometry(header=header(motion.stamp_ns, odom_frame), child_frame_id=base_frame)
-    msg.pose.pose = pose_msg(motion.odom_from_base)
+    msg.pose.pose = pose_msg(motion)
     msg.pose.covariance = motion.covariance.ravel()
-    linear, angular = motion.twist[:3].tolist(), motion.twist[3:].tolist()
-    msg.twist.twist.linear = Vector3(x=linear[0], y=linear[1], z=linear[2])
-    msg.twist.twist.angular = Vector3(x=angular[0], y=angular[1], z=angular[2])
+    msg.twist.twist.linear = vector_msg(motion.twist[:3])
+    msg.twist.twist.angular = vector_msg(motion.twist[3:])
     msg.twist.covariance = motion.twist_covariance.ravel()
     return msg
 
 
 def transform_msg(
-    target_from_source: Matrix4, nanoseconds: int, target: str, source: str
+    motion: BodyMotion, odom_frame: str, base_frame: str, *, inverted: bool = False
 ) -> TransformStamped:
-    """Return the TF edge whose parent is ``target`` and whose child is ``source``."""
-    msg = TransformStamped(header=header(nanoseconds, target), child_frame_id=source)
-    x, y, z = target_from_source[:3, 3].tolist()
-    msg.transform.translation = Vector3(x=x, y=y, z=z)
-    msg.transform.rotation = quaternion_msg(target_from_source)
+    """Return the TF edge odometry frame -> base frame, or the other way round."""
+    if inverted:
+        base_from_odom = se3.inverse(motion.odom_from_base)
+        translation, quaternion = base_from_odom[:3, 3], se3.quaternion(base_from_odom)
+        odom_frame, base_frame = base_frame, odom_frame
+    else:
+        translation, quaternion = motion.odom_from_base[:3, 3], motion.quaternion
+    msg = TransformStamped(header=header(motion.stamp_ns, odom_frame), child_frame_id=base_frame)
+    msg.transform.translation = vector_msg(translation)
+    msg.transform.rotation = quaternion_msg(quaternion)
     return msg
 
 
@@ -189,6 +205,4 @@ def transform_from_msg(msg: TransformStamped) -> Matrix4:
 
 def pose_stamped_msg(motion: BodyMotion, odom_frame: str) -> PoseStamped:
     """Return the pose of the body as one point of a path."""
-    return PoseStamped(
-        header=header(motion.stamp_ns, odom_frame), pose=pose_msg(motion.odom_from_base)
-    )
+    return PoseStamped(header=header(motion.stamp_ns, odom_frame), pose=pose_msg(motion))

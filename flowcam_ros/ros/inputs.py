@@ -17,12 +17,13 @@ from flowcam_ros.ros.conversions import stamp_ns
 from flowcam_ros.ros.health import Health
 from flowcam_ros.ros.pairing import Pairing
 from flowcam_ros.ros.partner import DEPTH, NONE, RIGHT, PartnerChoice
-from flowcam_ros.ros.qos import QosReporter, input_qos
+from flowcam_ros.ros.qos import NO_SUBSCRIPTION_EVENTS, QosReporter, input_qos
 from flowcam_ros.ros.rate_limit import RateLimit
 
 IMAGE, MASK = 'image', 'mask'
 CAMERA_INFO = 'camera_info'
 DEPTH_INFO, RIGHT_INFO = 'depth/camera_info', 'right/camera_info'
+_INFO_OF = {DEPTH: DEPTH_INFO, RIGHT: RIGHT_INFO}
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,13 @@ class Inputs:
         self._topics = topic_names(node, config)
         self._subscribers: dict[str, Subscriber] = {}
         self._choice = PartnerChoice(config.depth.source, self._count_publishers)
-        self._pairing: Pairing | None = None
-        self._partner = NONE
+        self._pairings: dict[str, Pairing] = {}
         self._limit = RateLimit()
         self._subscribe(CAMERA_INFO).registerCallback(self._keep, CAMERA_INFO)
         self._subscribe(MASK).registerCallback(self._keep, MASK)
+        for role in self._choice.candidates():
+            self._add_partner(role)
+        self._health.partner = self._choice.chosen
         self._subscribe(IMAGE).registerCallback(self._on_image)
 
     def close(self) -> None:
@@ -89,11 +92,14 @@ class Inputs:
         self._config = config
 
     def choose_again(self) -> None:
-        """Look anew for depth or right images, at the next image."""
-        if self._config.depth.source == 'auto':
-            self._choice.again()
-        if self._pairing is not None:
-            self._pairing.clear()
+        """Look anew for depth or right images, from the next image on."""
+        for pairing in self._pairings.values():
+            pairing.clear()
+        self._choice.again()
+        for role in self._choice.candidates():
+            if role not in self._pairings:
+                self._add_partner(role)
+        self._health.partner = self._choice.chosen
 
     def _count_publishers(self, role: str) -> int:
         return self._node.count_publishers(self._topics[role])
@@ -102,40 +108,43 @@ class Inputs:
         self._health.arrived(IMAGE)
         if self._health.paused:
             return
-        partner = self._choice.choose()
-        if partner != self._health.partner:
-            self._health.partner = partner
-            self._switch(partner or NONE)
-        if partner is None:
-            return
-        if self._pairing is None:
+        if self._choice.chosen is None:
+            self._settle(self._choice.choose())
+        if self._choice.chosen == NONE:
             self._take_up(Packet(image))
-        else:
-            self._pairing.add_image(image)
+        for pairing in list(self._pairings.values()):
+            pairing.add_image(image)
 
-    def _switch(self, partner: str) -> None:
-        """Subscribe to the chosen partner, and to it alone."""
-        for role in (DEPTH, DEPTH_INFO, RIGHT, RIGHT_INFO):
-            self._unsubscribe(role)
-        self._pairing, self._partner = None, partner
-        if partner == NONE:
+    def _settle(self, role: str | None) -> None:
+        """Listen to the chosen partner alone; None: no choice was made yet."""
+        if role is None:
             return
+        self._health.partner = role
+        for other in [candidate for candidate in self._pairings if candidate != role]:
+            del self._pairings[other]
+            self._unsubscribe(other)
+            self._unsubscribe(_INFO_OF[other])
+
+    def _add_partner(self, role: str) -> None:
         config = self._config
         interval = config.approx_sync_max_interval if config.approx_sync else 0.0
-        self._pairing = Pairing(interval, config.sync_queue_size)
-        self._pairing.registerCallback(self._on_pair)
-        info = DEPTH_INFO if partner == DEPTH else RIGHT_INFO
+        self._pairings[role] = Pairing(interval, config.sync_queue_size)
+        self._pairings[role].registerCallback(self._on_pair, role)
+        info = _INFO_OF[role]
         self._subscribe(info).registerCallback(self._keep, info)
-        self._subscribe(partner).registerCallback(self._on_partner, partner)
+        self._subscribe(role).registerCallback(self._on_partner, role)
 
     def _on_partner(self, message: Any, role: str) -> None:
         self._health.arrived(role)
-        if self._pairing is not None and not self._health.paused:
-            self._pairing.add_partner(message)
+        if role in self._pairings and not self._health.paused:
+            self._pairings[role].add_partner(message)
 
-    def _on_pair(self, image: Any, partner: Any) -> None:
+    def _on_pair(self, image: Any, partner: Any, role: str) -> None:
         self._health.arrived('pairs')
-        if self._partner == DEPTH:
+        if self._choice.chosen is None:
+            self._choice.chosen = role
+            self._settle(role)
+        if role == DEPTH:
             self._take_up(Packet(image, depth=partner))
         else:
             self._take_up(Packet(image, right=partner))
@@ -155,11 +164,11 @@ class Inputs:
         self._latest[role] = message
 
     def _subscribe(self, role: str) -> Subscriber:
-        topic = self._topics[role]
+        topic, kind = self._topics[role], self._type(role)
         qos, parameter = self._profile(role)
-        callbacks = self._reporter.for_input(topic, qos, parameter)
+        self._reporter.watch_input(topic, kind, qos, parameter)
         subscriber = Subscriber(
-            self._node, self._type(role), topic, qos_profile=qos, event_callbacks=callbacks
+            self._node, kind, topic, qos_profile=qos, event_callbacks=NO_SUBSCRIPTION_EVENTS
         )
         self._subscribers[role] = subscriber
         return subscriber
@@ -168,6 +177,7 @@ class Inputs:
         subscriber = self._subscribers.pop(role, None)
         if subscriber is not None:
             self._node.destroy_subscription(subscriber.sub)
+        self._reporter.forget_input(self._topics[role])
         self._latest.pop(role, None)
 
     def _profile(self, role: str) -> tuple[QoSProfile, str]:

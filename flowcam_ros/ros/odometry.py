@@ -44,6 +44,7 @@ class OdometryNode(LifecycleNode):
 
     Attributes:
         ended: set once the node was shut down.
+        fault: why the last configure failed.
 
     Raises:
         ConfigError: parameters are unknown, of the wrong type or out of range; names them all.
@@ -56,7 +57,7 @@ class OdometryNode(LifecycleNode):
         self.ended = threading.Event()
         self._make_estimator = make_estimator
         self._parts: _Parts | None = None
-        self._fault: FlowcamError | None = None
+        self.fault: FlowcamError | None = None
         self.parameters = NodeParameters(self, OdometryNodeConfig)
         self.parameters.on_change(self._reconfigure)
 
@@ -70,7 +71,7 @@ class OdometryNode(LifecycleNode):
             return
         for transition in (self.trigger_configure, self.trigger_activate):
             if transition() is not _SUCCESS:
-                raise self._fault or FlowcamError('the node could not be started')
+                raise self.fault or FlowcamError('the node could not be started')
 
     def end(self) -> None:
         """Stop and take everything down, from whatever state; for the end of the process."""
@@ -83,8 +84,9 @@ class OdometryNode(LifecycleNode):
         try:
             estimator = self._make_estimator(config)
         except FlowcamError as error:
-            self._fault = error
-            self.get_logger().error(str(error))
+            self.fault = error
+            if not config.autostart:
+                self.get_logger().error(str(error))
             return _FAILURE
         self._parts = _Parts(self, config, estimator)
         return _SUCCESS
@@ -232,6 +234,7 @@ class _Parts:
 
     def _tick(self) -> None:
         self._extrinsics.tidy()
+        self._reporter.check()
         self._status.tick()
 
     def _on_jump(self, jump: TimeJump) -> None:

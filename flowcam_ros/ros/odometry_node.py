@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from flowcam_ros.ros.odometry import OdometryNode
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 def main(args: list[str] | None = None) -> int:
-    """Run the odometry node until Ctrl-C, SIGTERM or its shutdown transition.
+    """Run the odometry node until Ctrl-C, SIGTERM or its shutdown transition; ends the process.
 
     Args:
         args: command line, ``sys.argv`` if None.
@@ -28,13 +31,17 @@ def main(args: list[str] | None = None) -> int:
     stop = threading.Event()
     # Own handlers, because Python's raise KeyboardInterrupt wherever the program is, and ROS's
     # chain to them: a second Ctrl-C would then end clean-up with a traceback.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, lambda _number, _frame: stop.set())
     try:
         return _run(sys.argv if args is None else args, stop)
     except FlowcamError as error:
         print(f'odometry: {error}', file=sys.stderr)
         return error.exit_code
+    finally:
+        # Python gives signals back their deadly default while it takes itself down.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _run(args: list[str], stop: threading.Event) -> int:
@@ -42,14 +49,16 @@ def _run(args: list[str], stop: threading.Event) -> int:
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
+    from flowcam_ros.ros.arguments import check_parameter_files
     from flowcam_ros.ros.odometry import OdometryNode
     from flowcam_ros.ros.transport import use_image_transport_profile
 
+    check_parameter_files(args)
     use_image_transport_profile()
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy has no common class of errors for bad arguments
-        raise ConfigError(' '.join(str(error).split())) from error
+        raise ConfigError(' '.join(str(error).split(', at ')[0].split())) from error
     try:
         return _live(OdometryNode(), stop)
     finally:

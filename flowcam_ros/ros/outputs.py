@@ -12,7 +12,6 @@ from sensor_msgs.msg import Image, PointCloud2
 from tf2_ros import TransformBroadcaster
 
 from flowcam_ros.depth.estimate import DepthEstimate
-from flowcam_ros.geometry import se3
 from flowcam_ros.msg import OdometryStatus
 from flowcam_ros.odometry.node_options import OdometryNodeConfig
 from flowcam_ros.ros.conversions import (
@@ -23,7 +22,7 @@ from flowcam_ros.ros.conversions import (
     transform_msg,
 )
 from flowcam_ros.ros.depth_messages import cloud_msg, depth_image_msg
-from flowcam_ros.ros.qos import QosReporter, output_qos
+from flowcam_ros.ros.qos import NO_PUBLISHER_EVENTS, QosReporter, output_qos
 from flowcam_ros.ros.rate_limit import RateLimit
 from flowcam_ros.ros.recorder import PathRecorder, TrajectoryRecorder
 
@@ -75,19 +74,15 @@ class Outputs:
         """Send TF and odom; a pose that is not believed gets no TF and is no part of the path."""
         base = self._config.base_frame or camera_frame
         if believed and self._broadcaster is not None:
-            self._send_transform(motion, base)
+            transform = transform_msg(
+                motion, self._config.odom_frame, base, inverted=self._config.invert_odom_tf
+            )
+            self._broadcaster.sendTransform(transform)
         self._odom.publish(odometry_msg(motion, self._config.odom_frame, base))
         if believed:
-            self.trajectory.add(motion.stamp_ns, motion.odom_from_base)
+            self.trajectory.add(motion)
             self._paths.add(pose_stamped_msg(motion, self._config.odom_frame))
             self._path_is_new = True
-
-    def _send_transform(self, motion: BodyMotion, base: str) -> None:
-        assert self._broadcaster is not None
-        pose, parent, child = motion.odom_from_base, self._config.odom_frame, base
-        if self._config.invert_odom_tf:
-            pose, parent, child = se3.inverse(pose), child, parent
-        self._broadcaster.sendTransform(transform_msg(pose, motion.stamp_ns, parent, child))
 
     def publish_status(self, status: OdometryStatus) -> None:
         """Send the state of the node."""
@@ -131,5 +126,5 @@ def _publisher(
     node: Node, reporter: QosReporter, kind: type, name: str, depth: int, *, latched: bool = False
 ) -> Publisher:
     qos = output_qos(depth, latched=latched)
-    topic = node.resolve_topic_name(name)
-    return node.create_publisher(kind, name, qos, event_callbacks=reporter.for_output(topic, qos))
+    reporter.watch_output(node.resolve_topic_name(name), kind, qos)
+    return node.create_publisher(kind, name, qos, event_callbacks=NO_PUBLISHER_EVENTS)

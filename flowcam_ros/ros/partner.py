@@ -18,20 +18,28 @@ class PartnerChoice:
     Args:
         source: the option depth.source.
         count_publishers: returns how many publishers the topic of a role has.
+
+    Attributes:
+        chosen: DEPTH, RIGHT or NONE; None while undecided. May be set by who sees a pair first.
     """
 
     def __init__(self, source: str, count_publishers: Callable[[str], int]) -> None:
-        self._source = source
+        self._fixed = {'sensor': DEPTH, 'stereo': RIGHT, 'none': NONE}.get(source)
         self._count_publishers = count_publishers
         self._asked_first: float | None = None
-        self._chosen: str | None = None
+        self.chosen = self._fixed
+
+    def candidates(self) -> tuple[str, ...]:
+        """Return the roles that images may have to be paired with."""
+        if self.chosen is None:
+            return DEPTH, RIGHT
+        return (self.chosen,) if self.chosen != NONE else ()
 
     def choose(self) -> str | None:
         """Return DEPTH, RIGHT or NONE; None while it is too early to say. Call per image."""
-        if self._chosen is None:
-            fixed = {'sensor': DEPTH, 'stereo': RIGHT, 'none': NONE}
-            self._chosen = fixed.get(self._source) if self._source in fixed else self._look()
-        return self._chosen
+        if self.chosen is None:
+            self.chosen = self._look()
+        return self.chosen
 
     def _look(self) -> str | None:
         for role in (DEPTH, RIGHT):
@@ -43,5 +51,5 @@ class PartnerChoice:
         return NONE if now - self._asked_first > _DISCOVERY_S else None
 
     def again(self) -> None:
-        """Decide anew with the next image."""
-        self._asked_first = self._chosen = None
+        """Decide anew with the next image, unless the option is fixed."""
+        self._asked_first, self.chosen = None, self._fixed

@@ -4,23 +4,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-_RELIABLE, _BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
-_LATCHED, _VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
+# Each event handler costs a Python executor time at every message; misfits are found by looking at
+# the graph once a second instead.
+NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
+NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 
 
 def input_qos(name: str, depth: int) -> QoSProfile:
     """Return the profile of a qos parameter: sensor_data, reliable or transient_local."""
+    best_effort, latched = name == 'sensor_data', name == 'transient_local'
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
-        reliability=_BEST_EFFORT if name == 'sensor_data' else _RELIABLE,
-        durability=_LATCHED if name == 'transient_local' else _VOLATILE,
+        reliability=ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
     )
 
 
@@ -29,8 +38,8 @@ def output_qos(depth: int, *, latched: bool = False) -> QoSProfile:
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
-        reliability=_RELIABLE,
-        durability=_LATCHED if latched else _VOLATILE,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
     )
 
 
@@ -39,73 +48,95 @@ def profile_text(qos: QoSProfile) -> str:
     return f'{qos.reliability.name.lower()}, {qos.durability.name.lower()}'
 
 
+@dataclass(frozen=True)
+class _Watched:
+    topic: str
+    type_name: str
+    qos: QoSProfile
+    parameter: str  # what sets the profile of an input; '' for an output
+
+
 class QosReporter:
-    """Says once per topic that profiles do not fit, with both of them and what to change.
+    """Says once per topic what keeps messages from arriving, and what to change.
 
     Args:
-        node: whose topics they are.
+        node: whose graph to look at.
         report: takes the topic and the sentence.
     """
 
     def __init__(self, node: Node, report: Callable[[str, str], None]) -> None:
         self._node = node
         self._report = report
+        self._watched: dict[tuple[str, bool], _Watched] = {}
         self._reported: set[str] = set()
 
-    def for_input(self, topic: str, qos: QoSProfile, parameter: str) -> SubscriptionEventCallbacks:
-        """Return the event callbacks of a subscription whose profile ``parameter`` sets."""
+    def watch_input(self, topic: str, kind: type, qos: QoSProfile, parameter: str) -> None:
+        """Look after a subscription whose profile ``parameter`` sets."""
+        self._watched[topic, True] = _Watched(topic, type_name(kind), qos, parameter)
 
-        def incompatible(_: object) -> None:
-            offered = _other_profile(self._node.get_publishers_info_by_topic(topic), qos, True)
-            self._once(
-                topic,
-                f'a publisher offers {offered}, but this node asks for {profile_text(qos)}, so '
-                f'nothing arrives: set {parameter} to sensor_data, or change the publisher',
-            )
+    def watch_output(self, topic: str, kind: type, qos: QoSProfile) -> None:
+        """Look after a publisher."""
+        self._watched[topic, False] = _Watched(topic, type_name(kind), qos, '')
 
-        return SubscriptionEventCallbacks(
-            incompatible_qos=incompatible, incompatible_type=self._wrong_type(topic)
+    def forget_input(self, topic: str) -> None:
+        """Look after a subscription no longer."""
+        self._watched.pop((topic, True), None)
+
+    def check(self) -> None:
+        """Compare with who is on the other side; call once a second from the executor."""
+        for watched in list(self._watched.values()):
+            if watched.topic in self._reported:
+                continue
+            sentence = self._misfit(watched)
+            if sentence is not None:
+                self._reported.add(watched.topic)
+                self._report(watched.topic, sentence)
+
+    def _misfit(self, mine: _Watched) -> str | None:
+        if mine.parameter:
+            others = self._node.get_publishers_info_by_topic(mine.topic)
+        else:
+            others = self._node.get_subscriptions_info_by_topic(mine.topic)
+        for other in others:
+            if other.topic_type != mine.type_name:
+                return (
+                    f'another node uses this topic with {other.topic_type}, this node with '
+                    f'{mine.type_name}; remap it, or set image_transport or depth_transport'
+                )
+            if not _fits(mine, other):
+                return _explain(mine, profile_text(other.qos_profile))
+        return None
+
+
+def _fits(mine: _Watched, other: TopicEndpointInfo) -> bool:
+    """Compare what this node sets; rclpy's own check stumbles over deadlines nobody set."""
+    theirs = other.qos_profile
+    offered, asked = (theirs, mine.qos) if mine.parameter else (mine.qos, theirs)
+    unreliable = (
+        offered.reliability == ReliabilityPolicy.BEST_EFFORT
+        and asked.reliability == ReliabilityPolicy.RELIABLE
+    )
+    forgets = (
+        offered.durability == DurabilityPolicy.VOLATILE
+        and asked.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    )
+    return not (unreliable or forgets)
+
+
+def _explain(mine: _Watched, theirs: str) -> str:
+    own = profile_text(mine.qos)
+    if mine.parameter:
+        return (
+            f'a publisher offers {theirs}, but this node asks for {own}, so nothing arrives: set '
+            f'{mine.parameter} to sensor_data, or change the publisher'
         )
-
-    def for_output(self, topic: str, qos: QoSProfile) -> PublisherEventCallbacks:
-        """Return the event callbacks of a publisher."""
-
-        def incompatible(_: object) -> None:
-            asked = _other_profile(self._node.get_subscriptions_info_by_topic(topic), qos, False)
-            self._once(
-                topic,
-                f'a subscriber asks for {asked}, but this node offers {profile_text(qos)}, so '
-                'nothing reaches it: change the subscriber',
-            )
-
-        return PublisherEventCallbacks(
-            incompatible_qos=incompatible, incompatible_type=self._wrong_type(topic)
-        )
-
-    def _wrong_type(self, topic: str) -> Callable[[object], None]:
-        def incompatible(_: object) -> None:
-            endpoints = [
-                *self._node.get_publishers_info_by_topic(topic),
-                *self._node.get_subscriptions_info_by_topic(topic),
-            ]
-            types = sorted({endpoint.topic_type for endpoint in endpoints})
-            self._once(topic, f'used with different message types: {", ".join(types)}')
-
-        return incompatible
-
-    def _once(self, topic: str, sentence: str) -> None:
-        if topic not in self._reported:
-            self._reported.add(topic)
-            self._report(topic, sentence)
+    return (
+        f'a subscriber asks for {theirs}, but this node offers {own}, so nothing reaches it: '
+        'change the subscriber'
+    )
 
 
-def _other_profile(endpoints: list[TopicEndpointInfo], mine: QoSProfile, i_subscribe: bool) -> str:
-    """Return the profile among the endpoints that does not fit mine."""
-    for endpoint in endpoints:
-        theirs = endpoint.qos_profile
-        offered, asked = (theirs, mine) if i_subscribe else (mine, theirs)
-        if (asked.reliability == _RELIABLE and offered.reliability == _BEST_EFFORT) or (
-            asked.durability == _LATCHED and offered.durability == _VOLATILE
-        ):
-            return profile_text(theirs)
-    return 'another profile'
+def type_name(kind: type) -> str:
+    """Return the name of a message class as the graph shows it, e.g. sensor_msgs/msg/Image."""
+    package, space = kind.__module__.split('.')[:2]
+    return f'{package}/{space}/{kind.__name__}'

@@ -10,9 +10,8 @@ from geometry_msgs.msg import PoseStamped
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from flowcam_ros.geometry import se3
-from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.ros.conversions import BodyMotion
 
 _BLOCK = 4096
 
@@ -37,16 +36,16 @@ class TrajectoryRecorder:
             self._size = 0
             self.forgotten = 0
 
-    def add(self, stamp_ns: int, odom_from_base: Matrix4) -> None:
+    def add(self, motion: BodyMotion) -> None:
         """Keep one pose; one whose stamp does not increase is left out."""
-        row = np.concatenate([odom_from_base[:3, 3], se3.quaternion(odom_from_base)])
         with self._lock:
-            if self._size and stamp_ns <= self._stamps[self._size - 1]:
+            if self._size and motion.stamp_ns <= self._stamps[self._size - 1]:
                 return
             if self._size == len(self._stamps):
                 self._make_room()
-            self._stamps[self._size] = stamp_ns
-            self._poses[self._size] = row
+            self._stamps[self._size] = motion.stamp_ns
+            self._poses[self._size, :3] = motion.odom_from_base[:3, 3]
+            self._poses[self._size, 3:] = motion.quaternion
             self._size += 1
 
     def _make_room(self) -> None:

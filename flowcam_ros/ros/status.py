@@ -16,7 +16,7 @@ from flowcam_ros.ros.assessment import Assessment, Level, NodeState
 from flowcam_ros.ros.conversions import header
 from flowcam_ros.ros.health import Health
 from flowcam_ros.ros.outputs import Outputs
-from flowcam_ros.ros.qos import output_qos
+from flowcam_ros.ros.qos import NO_PUBLISHER_EVENTS, output_qos
 
 _LEVELS = {
     Level.OK: DiagnosticStatus.OK,
@@ -46,7 +46,9 @@ class StatusPublisher:
     ) -> None:
         self._node, self._outputs, self._health = node, outputs, health
         self._odom_frame, self._assess = odom_frame, assess
-        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', output_qos(10))
+        self._diagnostics = node.create_publisher(
+            DiagnosticArray, '/diagnostics', output_qos(10), event_callbacks=NO_PUBLISHER_EVENTS
+        )
         self._lock = threading.Lock()
         self._last: tuple[NodeState, str] | None = None
         self._processed_at_last_tick = -1

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameter files named on the command line, checked before rcl complains in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import yaml
+
+from flowcam_ros.errors import ConfigError
+
+
+def check_parameter_files(args: Sequence[str]) -> None:
+    """Check that every ``--params-file`` can be read and has the form of one.
+
+    Raises:
+        ConfigError: names the file and what is wrong with it.
+    """
+    for path in _parameter_files(args):
+        try:
+            content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        except (OSError, UnicodeDecodeError) as error:
+            cause = getattr(error, 'strerror', None) or str(error)
+            raise ConfigError(f'{path}: cannot be read ({cause})') from error
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f'{path}: not valid YAML ({" ".join(str(error).split())})'
+            ) from error
+        if not _has_parameters(content):
+            raise ConfigError(
+                f"{path}: not a ROS parameter file; it needs '/**:' (or the node's name), below "
+                "that 'ros__parameters:', and below that the parameters"
+            )
+
+
+def _parameter_files(args: Sequence[str]) -> Iterator[Path]:
+    for flag, value in pairwise(args):
+        if flag == '--params-file':
+            yield Path(value)
+
+
+def _has_parameters(content: object) -> bool:
+    """Whether somewhere below node names there is a mapping under ros__parameters."""
+    if not isinstance(content, dict) or not content:
+        return False
+    return all(
+        isinstance(value, dict) if name == 'ros__parameters' else _has_parameters(value)
+        for name, value in content.items()
+    )
