@@ -75,8 +75,8 @@ def main() -> int:
 
 def _set_up(torch_index: str) -> None:
     _make_environment()
-    pins = [CONSTRAINTS, Path(__file__)]
-    own = [ROOT / name for name in ('pyproject.toml', 'setup.py', 'setup.cfg')]
+    pins = [CONSTRAINTS]
+    own = [ROOT / name for name in ('pyproject.toml', 'setup.py')]
     interfaces = [ROOT / 'msg', ROOT / 'srv', WHEELS]
     messages = _digest([*pins, *interfaces])
     stand_ins = _digest([*pins, STAND_INS])
@@ -152,27 +152,27 @@ def _step(name: str, what: str, key: str, action: Callable[[], None]) -> None:
 
 
 def _install_torch(index: str) -> None:
-    """Install torch without CUDA where its index can be reached, else as the pip of this machine.
+    """Install torch without CUDA where its index can be reached, else as pip finds it.
 
     The plain wheel for Linux brings gigabytes of CUDA packages along.
     """
+    if not index and _offers_torch(TORCH_CPU_INDEX):
+        index = TORCH_CPU_INDEX
     if index:
-        _pip('--force-reinstall', '--no-deps', '--index-url', index, TORCH)
-    elif _offers_torch(TORCH_CPU_INDEX):
-        _pip('--extra-index-url', TORCH_CPU_INDEX, TORCH, quiet=False)
+        # What torch needs comes from the usual index, with the package.
+        _pip('--force-reinstall', '--no-deps', '--index-url', index, TORCH, quiet=False)
     else:
         print(f'set-up: {TORCH_CPU_INDEX} cannot be reached; asking the usual index', flush=True)
-        _pip(TORCH, quiet=False)
+        _pip('--no-deps', TORCH, quiet=False)
 
 
 def _offers_torch(index: str) -> bool:
     """Ask once and briefly; pip would try an index that does not answer for minutes."""
     command = [PYTHON, '-m', 'pip', 'index', 'versions', 'torch', '--index-url', index]
     brief = ['--timeout', '5', '--retries', '0']
-    elsewhere = {'PIP_EXTRA_INDEX_URL': '', 'PIP_FIND_LINKS': ''}
-    answer = subprocess.run(
-        [*command, *brief], env=_environment() | elsewhere, capture_output=True, text=True
-    )
+    # Other places that this machine's pip is told of say nothing about the index.
+    nowhere = {'PIP_EXTRA_INDEX_URL': STAMPS.as_uri(), 'PIP_FIND_LINKS': str(STAMPS)}
+    answer = subprocess.run([*command, *brief], env=_environment() | nowhere, capture_output=True)
     return answer.returncode == 0
 
 
