@@ -6,10 +6,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowcam_ros.errors import SequenceError, UsageError
 from flowcam_ros.sequences.options import SequenceOptions
-from flowcam_ros.sequences.sequence import Sequence
+
+if TYPE_CHECKING:
+    from flowcam_ros.sequences.sequence import Sequence
 
 BAG_SUFFIXES = ('.mcap', '.db3')
 _KINDS = (

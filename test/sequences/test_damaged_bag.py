@@ -108,6 +108,17 @@ def test_metadata_tells_how_many_messages_there_were(plain, tmp_path):
         assert f'of ~{5 * COUNT} messages, truncated at byte' in losses[0]
 
 
+def test_a_cut_chunk_gives_its_whole_messages(plain, tmp_path):
+    content = (plain / 'mcap/mcap.mcap').read_bytes()
+    path = tmp_path / 'cut.mcap'
+    for share in (0.2, 0.5, 0.8):
+        path.write_bytes(content[: int(len(content) * share)])
+        frames, losses = attempt(path)
+        assert frames >= COUNT * share - 4
+        read, likely = map(int, re.search(r'(\d+) of ~(\d+) messages', losses[0]).groups())
+        assert abs(read - 5 * COUNT * share) < 20 and read <= likely < read + 10
+
+
 @pytest.mark.parametrize('seed', range(25))
 def test_an_unchunked_mcap_is_read_up_to_the_cut(seed, plain, tmp_path):
     content = rewritten(plain, use_chunking=False)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from flowcam_ros.errors import FrameRejected, SequenceError
@@ -39,8 +41,8 @@ def read_ground_truth(
             continue
         p, q = message.pose.pose.position, message.pose.pose.orientation
         values = np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w])
-        length = float(np.linalg.norm(values[3:]))
-        if (stamps and stamp <= stamps[-1]) or not np.isfinite(values).all() or length < 0.9:
+        believable = np.isfinite(values).all() and 0.9 < math.hypot(*values[3:]) < 1.1
+        if (stamps and stamp <= stamps[-1]) or not believable:
             continue
         body = message.child_frame_id
         if body not in body_from_camera:

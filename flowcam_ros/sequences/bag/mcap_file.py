@@ -30,6 +30,8 @@ _LOG = logging.getLogger(__name__)
 _MAGIC = b'\x89MCAP0\r\n'
 _RECORD = struct.Struct('<BQ')
 _MESSAGE = struct.Struct('<HIQQ')
+# Times, size, checksum, then the lengths of the name of the compression (0: none) and of the data.
+_CHUNK = struct.Struct('<QQQIIQ')
 # More than this is a damaged length, not a chunk: recorders write chunks of a few megabytes.
 _LARGEST_CHUNK = 2**30
 
@@ -47,7 +49,7 @@ class McapFile:
 
     A file with a readable index is read through it, so that damage costs single chunks. Without
     one (the recorder crashed, or the file was cut) it is scanned once, and read up to the place
-    where the records end.
+    where the records end; whole messages of an uncompressed last chunk are read, too.
 
     Args:
         path: the file.
@@ -68,7 +70,7 @@ class McapFile:
         with path.open('rb') as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise SequenceError(f'{path} is not an MCAP file')
-            self._end = path.stat().st_size
+            self._end = self._whole = path.stat().st_size
             if not self._read_summary(file):
                 self._scan(file, expected, log)
         if not self._channels:
@@ -138,13 +140,15 @@ class McapFile:
                 for key, _, _ in self._record(file, offset, opcode, length, LossLog()):
                     self._counts[key] = self._counts.get(key, 0) + 1
         except _Cut as cut:
-            self._end = cut.offset
+            self._end = self._whole = cut.offset
+            for key, _, _ in self._cut_chunk(file, LossLog()):
+                self._counts[key] = self._counts.get(key, 0) + 1
         if not complete:
             count = sum(self._counts.values())
-            likely = expected or round(count * self._path.stat().st_size / self._end)
+            likely = expected or round(count * self._path.stat().st_size / self._whole)
             log.note(
                 f'{self._path.name}: {count} of ~{max(count, likely)} messages, '
-                f'truncated at byte {self._end}'
+                f'truncated at byte {self._whole}'
             )
 
     def _linear(self, file: BinaryIO, log: LossLog) -> Iterator[tuple[int, int, memoryview]]:
@@ -153,8 +157,24 @@ class McapFile:
                 if opcode in (Opcode.DATA_END, Opcode.FOOTER):
                     return
                 yield from self._record(file, offset, opcode, length, log)
+            yield from self._cut_chunk(file, log)
         except _Cut as cut:
             log.say(f'{self._path.name}: damaged at byte {cut.offset}, the rest is not read')
+
+    def _cut_chunk(self, file: BinaryIO, log: LossLog) -> Iterator[tuple[int, int, memoryview]]:
+        """Yield the whole messages of a chunk that the file ends in, if it is not compressed."""
+        file.seek(self._end)
+        head = file.read(_RECORD.size + _CHUNK.size)
+        if len(head) < _RECORD.size + _CHUNK.size or head[0] != Opcode.CHUNK:
+            return
+        if _CHUNK.unpack_from(head, _RECORD.size)[4]:
+            return
+        start = self._end + len(head)
+        try:
+            for offset, opcode, length in _records(file, start, self._path.stat().st_size):
+                yield from self._record(file, offset, opcode, length, log)
+        except _Cut as cut:
+            self._whole = cut.offset
 
     def _record(
         self, file: BinaryIO, offset: int, opcode: int, length: int, log: LossLog
@@ -165,11 +185,13 @@ class McapFile:
         if opcode == Opcode.CHUNK:
             yield from sorted(self._chunk(file, offset, log), key=lambda message: message[1])
             return
-        content = memoryview(file.read(length))
         try:
-            yield from self._content(opcode, content)
-        except (ValueError, EOFError, struct.error, KeyError) as error:
-            log.count('records are damaged', f'at byte {offset} of {self._path.name}: {error}')
+            messages = list(self._content(opcode, memoryview(file.read(length))))
+        # As for chunks: parsers fail in many ways on damaged bytes.
+        except Exception as error:
+            log.count('records are damaged', f'at byte {offset} of {self._path.name}: {error!r}')
+            return
+        yield from messages
 
     def _indexed(
         self, file: BinaryIO, wanted: set[int], log: LossLog

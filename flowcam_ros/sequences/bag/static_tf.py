@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,7 @@ class StaticTransforms:
         t, q = stamped.transform.translation, stamped.transform.rotation
         translation = np.array([t.x, t.y, t.z])
         quaternion = np.array([q.x, q.y, q.z, q.w])
-        length = float(np.linalg.norm(quaternion))
-        if np.isfinite(translation).all() and 0.9 < length < 1.1:
+        if np.isfinite(translation).all() and 0.9 < math.hypot(*quaternion) < 1.1:
             parent, child = _plain(stamped.header.frame_id), _plain(stamped.child_frame_id)
             self._parents[child] = (parent, se3.from_quaternion(translation, quaternion))
 
