@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the options of the node as a commented ROS parameter file.
+
+``python -m flowcam_ros.odometry.parameter_file > config/odometry.yaml`` keeps that file true.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+import yaml
+
+from flowcam_ros.odometry.node_options import OdometryNodeConfig
+from flowcam_ros.settings import OptionInfo, describe
+
+_HEAD = """\
+# All parameters of the odometry node with their defaults; copy what you want to change.
+# Made from the options' declarations by: python -m flowcam_ros.odometry.parameter_file
+# "while running" marks those that `ros2 param set` may change; the others are read at start.
+"""
+_WIDTH = 95
+
+
+def parameter_file(cls: type = OdometryNodeConfig) -> str:
+    """Return the text of a parameter file with every option, its sentence and its default."""
+    lines = [_HEAD + '/**:', '  ros__parameters:']
+    group = ''
+    for info in describe(cls):
+        *parents, name = info.name.split('.')
+        if parents and parents[0] != group:
+            lines += ['', f'    {parents[0]}:']
+        elif not parents:
+            lines.append('')
+        group = parents[0] if parents else ''
+        indent = ' ' * (6 if parents else 4)
+        lines += _comment(info, indent)
+        lines.append(f'{indent}{name}: {_scalar(info.default)}')
+    return '\n'.join(lines) + '\n'
+
+
+def _comment(info: OptionInfo, indent: str) -> Iterator[str]:
+    text = info.sentence() + (' [while running]' if info.dynamic else '')
+    for line in textwrap.wrap(text, _WIDTH - len(indent) - 2, break_on_hyphens=False):
+        yield f'{indent}# {line}'
+
+
+def _scalar(value: object) -> str:
+    """Return a YAML scalar of the value's own type."""
+    if isinstance(value, str):
+        return f"'{value}'"
+    return yaml.safe_dump(value).removesuffix('\n').removesuffix('\n...')
+
+
+if __name__ == '__main__':
+    print(parameter_file(), end='')
