@@ -390,3 +390,30 @@ def test_memory_does_not_grow_with_the_length(storage, ros, tmp_path):
     frames, growth = output.split()
     assert int(frames) == 260 and float(growth) < 60
     shutil.rmtree(bag)
+
+
+def test_the_true_path_of_a_body_is_moved_to_the_camera(ros, make_sequence, tmp_path):
+    from rosbags.rosbag2 import StoragePlugin, Writer
+
+    from flowcam_ros.sequences.bag.topic_writer import TopicWriter
+
+    world_from_body = np.eye(4)
+    world_from_body[:3, 3] = [1.0, 2.0, 3.0]
+    sequence = make_sequence(3)
+    for name in ('joined', 'alone'):
+        with Writer(tmp_path / name, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+            topics = TopicWriter(writer, compressed=False)
+            topics.write_true_pose(T0, world_from_body, 'body')
+            for frame in sequence:
+                topics.write_frame(frame)
+            if name == 'joined':
+                message = ros.static_transform('body', 'cam_optical', (0.5, 0.0, 0.0))
+                connection = writer.add_connection(
+                    '/tf_static', message.__msgtype__, typestore=ros.store
+                )
+                data = ros.store.serialize_cdr(message, message.__msgtype__)
+                writer.write(connection, T0, data)
+    truth = open_sequence(tmp_path / 'joined').ground_truth()
+    assert truth.positions.tolist() == [[1.5, 2.0, 3.0]]
+    with pytest.raises(SequenceError, match='alone: /ground_truth/odom moves body'):
+        open_sequence(tmp_path / 'alone').ground_truth()

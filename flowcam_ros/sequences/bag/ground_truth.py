@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -19,11 +20,12 @@ GROUND_TRUTH_TOPIC = '/ground_truth/odom'
 
 
 def read_ground_truth(
-    source: MessageSource, camera_frame: str, transforms: StaticTransforms
+    path: Path, source: MessageSource, camera_frame: str, transforms: StaticTransforms
 ) -> Trajectory | None:
     """Return the path of ``camera_frame``; None if the bag does not hold the topic.
 
-    Messages that are damaged or not later than the one before are left out.
+    Messages that are damaged or not later than the one before are left out; ``path`` is for
+    messages to the user.
 
     Raises:
         SequenceError: the body that moves has no fixed transform to the camera.
@@ -33,6 +35,7 @@ def read_ground_truth(
     stamps: list[int] = []
     poses: list[np.ndarray] = []
     body_from_camera: dict[str, np.ndarray] = {}
+    unknown = ''
     for raw in source.messages({GROUND_TRUTH_TOPIC}, LossLog()):
         try:
             message = deserialize(raw)
@@ -48,13 +51,16 @@ def read_ground_truth(
         if body not in body_from_camera:
             found = transforms.lookup(body, camera_frame)
             if found is None:
-                raise SequenceError(
-                    f'{GROUND_TRUTH_TOPIC}: no transform from {camera_frame} to {body} in '
-                    '/tf_static, so the true path of the camera is unknown'
-                )
+                unknown = unknown or body
+                continue
             body_from_camera[body] = found
         stamps.append(stamp)
         poses.append(se3.from_quaternion(values[:3], values[3:]) @ body_from_camera[body])
     if not stamps:
-        return None
+        if not unknown:
+            return None
+        raise SequenceError(
+            f'{path}: {GROUND_TRUTH_TOPIC} moves {unknown}, and /tf_static has no transform from '
+            f'{camera_frame} to it, so the true path of the camera is unknown'
+        )
     return Trajectory(np.array(stamps, np.int64), np.stack(poses))

@@ -95,7 +95,7 @@ class BagSequence:
                 frame_id = deserialize(raw).header.frame_id
             except FrameRejected:
                 continue
-            return read_ground_truth(content.source, frame_id, content.transforms)
+            return read_ground_truth(content.path, content.source, frame_id, content.transforms)
         return None
 
     def _is_rectified(self) -> bool:
