@@ -15,19 +15,37 @@ _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.01)
 _BEST_SIGMA_PX = 0.08
 _GREY_NOISE = 2.0
 _TEXTURE_WINDOW = 7
-# Weaker texture than this, (grey values / pixel)^2, is noise.
+# Weaker texture than this, (grey values / pixel)^2, is rounding to whole grey values.
 MIN_TEXTURE = 1.0
+# Mean squared derivative (Sobel / 8) of noise of unit variance, and how far above to keep.
+_NOISE_TEXTURE = 12.0 / 64.0
+_NOISE_MARGIN = 4.0
 _BORDER = 8  # pixels at the rim where windows would leave the picture
 
 
-def texture_map(
-    grey: UInt8[np.ndarray, 'height width'],
-) -> Float[np.ndarray, 'height width']:
-    """Return the smaller eigenvalue of the mean structure tensor, (grey values / pixel)^2."""
+def image_noise(grey: UInt8[np.ndarray, 'height width']) -> float:
+    """Return the standard deviation of the image noise, grey values.
+
+    From the second derivatives (Immerkaer 1996) of the smoothest quarter of the picture, so that
+    texture does not count as noise.
+    """
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    response = np.abs(cv2.filter2D(grey, cv2.CV_16S, kernel)[1:-1:3, 1:-1:3])
+    # the kernel's gain is 6; a quarter of a normal distribution lies within 0.3186 sigma
+    return float(np.percentile(response, 25)) / (6.0 * 0.3186)
+
+
+def texture_map(grey: UInt8[np.ndarray, 'height width']) -> Float[np.ndarray, 'height width']:
+    """Return how much texture there is beyond noise, (grey values / pixel)^2; 0 for none.
+
+    The smaller eigenvalue of the mean structure tensor, where it is well above what the image
+    noise alone would make of a blank wall.
+    """
     texture = cv2.cornerMinEigenVal(grey, _TEXTURE_WINDOW, ksize=3)
     # OpenCV scales 8-bit Sobel sums by 1 / (255 * 4 * window); true derivatives are Sobel / 8
-    texture *= np.float32((255.0 * 4.0 * _TEXTURE_WINDOW / 8.0 / _TEXTURE_WINDOW) ** 2)
-    return texture
+    texture *= np.float32((255.0 * 4.0 / 8.0) ** 2)
+    least = max(MIN_TEXTURE, _NOISE_MARGIN * _NOISE_TEXTURE * image_noise(grey) ** 2)
+    return cv2.threshold(texture, least, 0.0, cv2.THRESH_TOZERO)[1]
 
 
 def select_points(
