@@ -36,7 +36,7 @@ class World:
     def __init__(self, seed: int, moving_objects: int, focal_length: float) -> None:
         density = float(np.clip(focal_length / _TEXEL_DISTANCE, *_DENSITY_RANGE))
         shop = Workshop(np.random.default_rng([seed, 1]), density)
-        room = _room(shop)
+        room = furnished_room(shop)
         lighting = _lighting(room)
         illuminate(room, lighting)
         bodies = [room]
@@ -77,7 +77,8 @@ def _lighting(body: Body) -> Lighting:
     return Lighting([*lamps, window], body.blocks, np.array([0.66, 0.63, 0.61]), low, corner)
 
 
-def _room(shop: Workshop) -> Body:
+def furnished_room(shop: Workshop) -> Body:
+    """Return the room with all that stands and hangs in it, before light."""
     body = Body()
     for part in (_floor_and_ceiling, _walls, _trim, _north, _east, _south, _west, _middle):
         part(shop, body)
@@ -176,8 +177,8 @@ def _east(shop: Workshop, body: Body) -> None:
     fur.picture(at(_near(shop, 0.1)), 1.75, (1.1, 0.75), pic.abstract)
     fur.picture(at(_near(shop, -1.35)), 1.6, (0.85, 1.2), pic.poster)
     fur.floor_lamp(Carpenter(shop, body, wall - 0.35, 1.95))
-    side = Carpenter(shop, body, wall - 0.45, -1.15, 20)
-    fur.table(side, 0.5, 0.5, 0.5, mat.WALNUT)
+    side = Carpenter(shop, body, wall - 0.4, -0.98, 15)
+    fur.table(side, 0.4, 0.4, 0.5, mat.WALNUT)
     side.box((0, 0, 0.5), (0.3, 0.22, 0.09), side.of(pic.books))
     fur.plant(Carpenter(shop, body, wall - 0.5, -2.75, 15), 0.95)
 
@@ -241,7 +242,7 @@ def _middle(shop: Workshop, body: Body) -> None:
     hanging = Carpenter(shop, body, 0.0, 0.2)
     hanging.ball((0, 0, 2.3), 0.2, hanging.around(mat.cloth, (0.75, 0.9, 0.96)), glow=0.9)
     hanging.box((0, 0, 2.5), (0.012, 0.012, HEIGHT - 2.5), hanging.of(mat.metal), fur.STANDING[:4])
-    pillar = Carpenter(shop, body, 3.2, -2.35, 25)
+    pillar = Carpenter(shop, body, 3.75, -1.7, 25)
     pillar.box(
         (0, 0, 0),
         (0.34, 0.34, HEIGHT),
