@@ -116,9 +116,11 @@ def trustworthy(covariance: Matrix6) -> Matrix6:
     """
     if not np.isfinite(covariance).all():
         return np.eye(6) * UNKNOWN_VARIANCE
-    values, vectors = np.linalg.eigh(symmetric(covariance))
+    # Beyond this a number is a fault, and would hide the small ones.
+    covariance = symmetric(np.clip(covariance, -1e9, 1e9))
+    values, vectors = np.linalg.eigh(covariance)
     if values[0] >= MIN_VARIANCE and values[-1] <= UNKNOWN_VARIANCE:
-        return symmetric(covariance)
+        return covariance
     values = np.clip(values, MIN_VARIANCE, UNKNOWN_VARIANCE)
     return symmetric((vectors * values) @ vectors.T)
 
