@@ -22,6 +22,7 @@ from flowcam_ros.sequences.rvl import decode_rvl
 
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8\xff'
+_JPEG_END = b'\xff\xd9'
 # JPEG markers that start a frame and so carry its size: SOF0-15 without DHT, JPG and DAC.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # compressed_depth_image_transport puts its ConfigHeader before the file: int32 format and the two
@@ -39,10 +40,10 @@ class FileHeader:
 
 
 def read_file_header(data: bytes | memoryview) -> FileHeader:
-    """Read format and size of a PNG or JPEG file from its first bytes.
+    """Read format and size of a PNG or JPEG file without decoding it.
 
     Raises:
-        FrameRejected: with reason 'format' (neither of the two) or 'data' (no size in it).
+        FrameRejected: with reason 'format' (neither of the two) or 'data' (no size in it, or cut off).
     """
     start = bytes(data[:24])
     if start.startswith(_PNG):
@@ -66,6 +67,9 @@ def _read_jpeg_header(data: bytes | memoryview) -> FileHeader:
         if marker == 0xFF:
             position += 1
         elif marker in _JPEG_FRAMES:
+            # Older OpenCV fills up a picture that was cut off instead of refusing it.
+            if _JPEG_END not in bytes(data[position:]):
+                raise FrameRejected('data', 'JPEG without an end: it was cut off')
             height, width = struct.unpack('>HH', bytes(data[position + 5 : position + 9]))
             return FileHeader('jpeg', width, height)
         elif marker == 0x01 or 0xD0 <= marker <= 0xD8:

@@ -90,6 +90,14 @@ def test_jpeg_is_close():
     assert grey.ndim == 2 and np.abs(grey.astype(int) - ramp).max() < 12
 
 
+@pytest.mark.parametrize('suffix', ['.png', '.jpg'])
+@pytest.mark.parametrize('share', [0.3, 0.7, 0.99])
+def test_a_file_that_was_cut_off_is_refused(suffix, share, picture):
+    data = encode(picture, suffix)
+    with pytest.raises(FrameRejected):
+        decode_compressed(compressed('', data[: int(len(data) * share)]))
+
+
 def test_alpha_and_sixteen_bits_become_eight_bit_bgr(picture):
     alpha = np.dstack([picture, picture[..., 0]])
     assert np.array_equal(decode_compressed(compressed('png', encode(alpha))), picture)
