@@ -57,7 +57,7 @@ def record_bag(
     ``/camera/depth/image``, ``/camera/depth/camera_info``, ``/camera/right/image``,
     ``/camera/right/camera_info``, ``/ground_truth/odom`` (pose of the camera's optical frame) and
     ``/tf_static`` (only when depth and picture have a known transform between them). Messages are
-    recorded at their own stamps.
+    recorded at their own stamps. A mask has no topic: it is given again when the bag is read.
 
     Args:
         sequence: what to write; read once.

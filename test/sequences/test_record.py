@@ -48,6 +48,7 @@ def assert_equal(frame, original, depth_error=0.0):
         {'depth': True},
         {'depth': True, 'offset': OFFSET},
         {'right': True},
+        {'right': True, 'depth': True},
     ],
 )
 def test_a_bag_gives_back_the_same_frames(storage, compressed, options, make_sequence, tmp_path):

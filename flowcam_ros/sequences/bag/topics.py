@@ -73,7 +73,7 @@ class TopicChooser:
         options = self._options
         image = self._choose_image(colors, depths)
         depth = self._choose_depth(depths)
-        right = self._choose_right(image, depth)
+        right = self._choose_right(image)
         info = self._info(image, options.camera_info_topic) or self._only_info(image)
         return BagTopics(
             ImageTopic(image, info),
@@ -135,15 +135,13 @@ class TopicChooser:
             )
         return candidates[0].name if candidates else None
 
-    def _choose_right(self, image: str, depth: str | None) -> str | None:
+    def _choose_right(self, image: str) -> str | None:
         asked = self._options.right_topic
         if asked == NO_TOPIC:
             return None
         if asked is not None:
             pictures = [t for t in self._topics.values() if t.type in (IMAGE, COMPRESSED_IMAGE)]
             return self._named(asked, '--right-topic', (IMAGE, COMPRESSED_IMAGE), pictures)
-        if depth is not None:
-            return None
         found = [n for n in _right_names(image) if n in self._topics and self._topics[n].count]
         return found[0] if len(found) == 1 else None
 
