@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flowcam_ros.errors import ConfigError
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.settings import option
 
@@ -163,4 +164,16 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class OdometryNodeConfig(OdometryConfig, OutputOptions, InputOptions, FrameOptions):
-    """All parameters of the odometry node: its own and, beside them, the estimator's."""
+    """All parameters of the odometry node: its own and, beside them, the estimator's.
+
+    Raises:
+        ConfigError: odom_frame is empty or the same as base_frame.
+    """
+
+    def __post_init__(self) -> None:
+        if not self.odom_frame:
+            raise ConfigError('odom_frame: must not be empty')
+        if self.odom_frame == self.base_frame:
+            raise ConfigError(
+                f'odom_frame: {self.odom_frame!r} is base_frame too; they must differ'
+            )

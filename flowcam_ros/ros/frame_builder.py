@@ -101,10 +101,14 @@ class FrameBuilder:
         """Return the picture of an image message as grey or BGR."""
         if self._config.image_transport == 'compressed':
             return decode_compressed(message)
+        return self._raw_picture(message)
+
+    def _raw_picture(self, message: Any) -> UInt8[np.ndarray, 'height width *channels']:
         encoding = check_image(message)
-        grey = encoding.channels == 1 and encoding.conversion is None
         try:
-            image = self._bridge.imgmsg_to_cv2(message, 'mono8' if grey else 'bgr8')
+            image = self._bridge.imgmsg_to_cv2(
+                message, 'passthrough' if encoding.conversion is None else 'bgr8'
+            )
         except CvBridgeError as error:
             raise FrameRejected('encoding', ' '.join(str(error).split())) from error
         return to_grey_or_bgr(np.asarray(image))
@@ -172,9 +176,8 @@ class FrameBuilder:
         if message is None:
             return None
         if self._mask is None or self._mask[0] is not message:
-            check_image(message)
-            picture = to_grey_or_bgr(np.asarray(self._bridge.imgmsg_to_cv2(message, 'mono8')))
-            self._mask = (message, picture > 0)
+            picture = self._raw_picture(message)
+            self._mask = (message, picture > 0 if picture.ndim == 2 else picture.any(axis=2))
         mask = self._mask[1]
         if mask.shape != (height, width):
             raise FrameRejected(
