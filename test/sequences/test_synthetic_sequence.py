@@ -194,7 +194,7 @@ def test_open_sequence_takes_the_text() -> None:
         ('synthetic:walk?noise=[', 'neither a number nor true or false'),
         ('synthetic:walk?noise=.nan', 'not a finite number'),
         ('synthetic:walk?dropped=3-x', 'neither a number nor a range'),
-        ('synthetic:walk?frames=3&dropped=0-9', 'nothing is left'),
+        ('synthetic:walk?frames=3&dropped=0-99999999999', 'nothing is left'),
         ('synthetic:walk?distortion_coefficients=a,b', 'not a list of numbers'),
         ('synthetic:walk?stereo=true&distortion_model=plumb_bob', 'no lens distortion'),
         ('walk', 'does not begin with synthetic:'),

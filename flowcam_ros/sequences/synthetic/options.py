@@ -37,7 +37,7 @@ class SyntheticOptions:
     seed: int = option(0, 'Room, furniture, textures and noise follow from it.', ge=0)
     trajectory: str = option('walk', 'How the camera moves.', choices=TRAJECTORIES)
     frames: int = option(
-        240, 'Pictures taken, those dropped later included.', unit='frames', ge=1, le=10000000
+        240, 'Pictures taken, those dropped later included.', unit='frames', ge=1, le=1000000
     )
     fps: float = option(30.0, 'Pictures in a second.', unit='Hz', ge=0.1, le=1000.0)
     width: int = option(640, 'Image width.', unit='pixels', ge=16, le=8192)
@@ -139,7 +139,8 @@ class SyntheticOptions:
         for part in filter(None, self.dropped.split(',')):
             first, dash, last = part.partition('-')
             try:
-                numbers.update(range(int(first), int(last if dash else first) + 1))
+                end = min(int(last if dash else first), self.frames - 1)
+                numbers.update(range(max(int(first), 0), end + 1))
             except ValueError as error:
                 raise ConfigError(
                     f'dropped: {part!r} is neither a number nor a range such as 40-55'

@@ -48,7 +48,8 @@ class SyntheticSequence:
         self.name = f'synthetic_{options.trajectory}_{options.seed}'
         self.losses: list[str] = []
         self.camera = options.camera()
-        self._numbers = sorted(set(range(options.frames)) - options.dropped_frames())
+        dropped = options.dropped_frames()
+        self._numbers = [k for k in range(options.frames) if k not in dropped]
         if not self._numbers:
             raise ConfigError('dropped: nothing is left of the sequence')
         if options.stereo and self.camera.is_distorted:
