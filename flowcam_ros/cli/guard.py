@@ -30,6 +30,9 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None, name: str) -> int
     """
     logging.basicConfig(level=logging.WARNING, format='flowcam: %(levelname)s: %(message)s')
     signal.signal(signal.SIGTERM, _interrupt)
+    # OpenMP's threads wait by spinning, which makes a frame 20 times slower once another program
+    # wants the processor; this is read when torch is imported, later on.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     try:
         words = separate_ros_arguments(sys.argv[1:] if arguments is None else arguments)
         result = app(words, prog_name=name, standalone_mode=False)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import rclpy
 import typer
+from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from tf2_ros import StaticTransformBroadcaster
@@ -26,9 +27,10 @@ from flowcam_ros.cli.guard import run_app
 from flowcam_ros.cli.progress import progress
 from flowcam_ros.errors import FlowcamError
 from flowcam_ros.export.atomic import new_folder
+from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.ros.child_process import ChildProcess
-from flowcam_ros.ros.conversions import BODY_FROM_OPTICAL, transform_msg
+from flowcam_ros.ros.conversions import BODY_FROM_OPTICAL, header, quaternion_msg, vector_msg
 from flowcam_ros.ros.demo_result import DemoResult, cloud_stamp, picture_at
 from flowcam_ros.ros.isolation import isolated_environment
 from flowcam_ros.ros.transport import use_image_transport_profile
@@ -39,6 +41,13 @@ from flowcam_ros.sequences.record import record_bag
 PATIENCE_S = 3.0
 START_TIMEOUT_S = 40.0
 TOPICS = ('image', 'camera_info', 'depth/image', 'depth/camera_info')
+# A robot wants the newest image; here every image is wanted, also when the machine is busy.
+PARAMETERS = {
+    'depth.source': 'sensor',
+    'always_process_most_recent_frame': 'false',
+    'topic_queue_size': '100',
+    'sync_queue_size': '100',
+}
 
 
 def demo(
@@ -82,7 +91,9 @@ def show(bag: Path, truth: Trajectory, folder: Path) -> list[str]:
     """Play the bag into the node, write the results, and return what went wrong."""
     node = rclpy.create_node('flowcam_demo')
     base_from_camera = mount_camera(node)
-    arguments = ['--ros-args', '-p', 'depth.source:=sensor']
+    arguments = ['--ros-args']
+    for key, value in PARAMETERS.items():
+        arguments += ['-p', f'{key}:={value}']
     for topic in TOPICS:
         arguments += ['-r', f'{topic}:=/camera/{topic}']
     say('starting the odometry node ...')
@@ -90,6 +101,7 @@ def show(bag: Path, truth: Trajectory, folder: Path) -> list[str]:
         Witness(node, cloud_after=len(truth) // 2) as witness,
         ChildProcess('node', 'flowcam_ros.ros.odometry_node', arguments, folder) as odometry,
     ):
+        wait_for_listener(node, '/tf_static', odometry)
         report = play(bag, folder, odometry)
         sent = report['messages']['/camera/image']
         witness.wait_for_answers(sent, PATIENCE_S)
@@ -124,15 +136,30 @@ def play(bag: Path, folder: Path, odometry: ChildProcess) -> dict[str, Any]:
         return report
 
 
+def wait_for_listener(node: Node, topic: str, odometry: ChildProcess) -> None:
+    """Wait until the odometry node listens to a topic of this process.
+
+    Raises:
+        FlowcamError: it ended, or does not listen within START_TIMEOUT_S.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while node.count_subscribers(topic) == 0:
+        if odometry.ended:
+            raise FlowcamError(f'the node ended early: {odometry.last_words()}')
+        if time.monotonic() > deadline:
+            raise FlowcamError(f'the node does not listen to {topic}: {odometry.last_words()}')
+        time.sleep(0.05)
+
+
 def mount_camera(node: Node) -> np.ndarray:
     """Tell TF where the camera sits on the robot: 20 cm ahead, 40 cm up; return that pose."""
     base_from_camera = BODY_FROM_OPTICAL.copy()
     base_from_camera[:3, 3] = (0.2, 0.0, 0.4)
-    broadcaster = StaticTransformBroadcaster(node)
     now = node.get_clock().now().nanoseconds
-    broadcaster.sendTransform(
-        transform_msg(base_from_camera, now, 'base_link', 'camera_optical_frame')
-    )
+    edge = TransformStamped(header=header(now, 'base_link'), child_frame_id='camera_optical_frame')
+    edge.transform.translation = vector_msg(base_from_camera[:3, 3])
+    edge.transform.rotation = quaternion_msg(se3.quaternion(base_from_camera))
+    StaticTransformBroadcaster(node).sendTransform(edge)
     return base_from_camera
 
 

@@ -107,6 +107,15 @@ class DemoResult:
             'from image to odom',
         ]
 
+    def caption(self) -> str:
+        """Return the figures in one line, for the picture."""
+        e, latency = self.evaluation, self.latency_ms
+        return (
+            f'error {length_text(e.ate.rmse)} = {e.ate_percent:.2f} % of the path   ·   '
+            f'{self.answered} of {self.sent} frames answered   ·   '
+            f'{latency["p50"]:.0f} ms from image to odom (median)'
+        )
+
     def write(self, folder: Path, witness: Witness, truth: Trajectory, image: np.ndarray) -> None:
         """Write trajectory.tum, summary.json and demo.png.
 
@@ -138,7 +147,7 @@ class DemoResult:
             as_rgb(image),
             depth,
             'flowcam demo: odometry over DDS',
-            '   ·   '.join(' '.join(line.split()[1:]) for line in self.lines()),
+            self.caption(),
         )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -45,6 +46,9 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _run(args: list[str], stop: threading.Event) -> int:
+    # OpenMP's threads wait by spinning, which makes a frame 20 times slower once another process
+    # wants the processor; this is read when torch is imported.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     # Imported here, because this takes a second in which Ctrl-C must already end cleanly.
     import rclpy
     from rclpy.signals import SignalHandlerOptions
