@@ -43,7 +43,8 @@ def read_file_header(data: bytes | memoryview) -> FileHeader:
     """Read format and size of a PNG or JPEG file without decoding it.
 
     Raises:
-        FrameRejected: with reason 'format' (neither of the two) or 'data' (no size in it, or cut off).
+        FrameRejected: with reason 'format' (neither of the two) or 'data' (no size in it, or cut
+            off).
     """
     start = bytes(data[:24])
     if start.startswith(_PNG):

@@ -15,6 +15,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from flowcam_ros.errors import CameraError, SequenceError, UsageError
 from flowcam_ros.sequences import SequenceOptions, open_sequence
+from flowcam_ros.sequences.bag.topics import is_rectified
 
 MS = 1_000_000
 T0 = 1_700_000_000 * 10**9
@@ -190,8 +191,12 @@ def test_camera_info_may_come_late_and_once(ros, tmp_path):
 def test_camera_info_may_change(ros, tmp_path):
     zoomed = infos(ros, count=1, k=[80.0, 0, 31.5, 0, 80.0, 23.5, 0, 0, 1])
     moved = [(topic, message, t + 50 * MS) for topic, message, t in zoomed]
-    bag = ros.write(tmp_path / 'bag', by_time(infos(ros, count=1), moved, pictures(ros)))
-    assert [frame.camera.fx for frame in open_sequence(bag)] == [50.0, 50.0, 80.0, 80.0, 80.0]
+    depth = pictures(ros, '/camera/depth', encoding='16UC1', pixels=MILLIMETRES)
+    bag = ros.write(tmp_path / 'bag', by_time(infos(ros, count=1), moved, pictures(ros), depth))
+    frames = list(open_sequence(bag))
+    expected = [50.0, 50.0, 80.0, 80.0, 80.0]
+    assert [frame.camera.fx for frame in frames] == expected
+    assert [frame.depth.camera.fx for frame in frames] == expected
 
 
 @pytest.mark.parametrize(
@@ -212,6 +217,30 @@ def test_a_rectified_picture_has_the_intrinsics_of_p(ros, tmp_path):
     bag = ros.write(tmp_path / 'bag', by_time(pictures(ros, '/camera/image_rect'), infos(ros)))
     camera = next(iter(open_sequence(bag))).camera
     assert camera.fx == 49.0 and not camera.is_distorted
+
+
+@pytest.mark.parametrize(
+    ('name', 'rectified'),
+    [
+        ('/a/image_rect', True),
+        ('/a/image_rect_color/compressed', True),
+        ('/a/image_rectified', True),
+        ('/rect/image_raw', False),
+        ('/a/image_direct', False),
+    ],
+)
+def test_names_of_rectified_topics(name, rectified):
+    assert is_rectified(name) == rectified
+
+
+def test_a_right_picture_needs_a_baseline(ros, tmp_path):
+    items = by_time(
+        pictures(ros, '/a/left'), pictures(ros, '/b/right'), infos(ros, '/a/camera_info')
+    )
+    bag = ros.write(tmp_path / 'bag', items)
+    options = SequenceOptions(image_topic='/a/left', right_topic='/b/right')
+    with pytest.raises(CameraError, match='/b/right has no camera_info, so the baseline'):
+        list(open_sequence(bag, options))
 
 
 def stereo(ros, name, **info):

@@ -87,6 +87,11 @@ class BagReading:
         rectified = self._right is not None or is_rectified(self._image.name)
         streams = {}
         for key, topic in (('image', self._image), ('depth', self._depth), ('right', self._right)):
+            if key == 'right' and topic is not None and topic.info is None:
+                raise CameraError(
+                    f'{topic.name} has no camera_info, so the baseline is unknown; name it with '
+                    '--right-camera-info-topic'
+                )
             if topic is None or topic.info is None:
                 continue
             if key == 'image' and self._content.calibration is not None:
@@ -116,12 +121,15 @@ class BagReading:
 
     def _pairs(self) -> Iterator[Pair]:
         """Yield pictures with their partners, still as messages."""
-        infos = {stream.topic: stream for stream in self._infos.values()}
+        infos: dict[str, list[CameraInfoStream]] = {}
+        for stream in self._infos.values():
+            infos.setdefault(stream.topic, []).append(stream)
         topics = {self._image.name, *self._partners, *infos}
         for raw in self._content.source.messages(topics, self._log):
             try:
                 if raw.topic in infos:
-                    infos[raw.topic].update(raw)
+                    for stream in infos[raw.topic]:
+                        stream.update(raw)
                     continue
                 message = deserialize(raw)
                 stamp = self._stamps[raw.topic].check(message.header, raw.log_ns)
@@ -226,11 +234,6 @@ class BagReading:
     def _right_image(self, partner: Stamped | None) -> StereoImage | None:
         if partner is None or self._right is None:
             return None
-        if 'right' not in self._infos:
-            raise CameraError(
-                f'{self._right.name} has no camera_info, so the baseline is unknown; name it '
-                'with --right-camera-info-topic'
-            )
         stream = self._infos['right']
         try:
             image = self._decode(self._right, partner.content)

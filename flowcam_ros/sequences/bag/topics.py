@@ -198,7 +198,8 @@ def base_name(topic: str) -> str:
 
 def is_rectified(topic: str) -> bool:
     """Whether the name says that the pictures are rectified, as image_proc names them."""
-    return 'rect' in base_name(topic).rpartition('/')[2]
+    words = base_name(topic).rpartition('/')[2].split('_')
+    return any(word in ('rect', 'rectified') for word in words)
 
 
 def _right_names(topic: str) -> list[str]:
