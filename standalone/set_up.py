@@ -82,7 +82,7 @@ def _set_up(torch_index: str) -> None:
     stand_ins = _digest([*pins, STAND_INS])
     package = _digest([*pins, *own])
     _step('pip', PIP, PIP, lambda: _run([PYTHON, '-m', 'pip', 'install', '--quiet', PIP]))
-    _step('torch', TORCH, TORCH + torch_index, lambda: _install_torch(torch_index))
+    _step('torch', TORCH, _torch_key(torch_index), lambda: _install_torch(torch_index))
     _step(
         'messages', 'ROS 2 and the messages, about a minute', messages, lambda: _pip(str(WHEELS))
     )
@@ -149,6 +149,13 @@ def _step(name: str, what: str, key: str, action: Callable[[], None]) -> None:
     started.unlink()
     stamp.write_text(key)
     print(f'set-up: {what} done in {time.monotonic() - begin:.0f} s', flush=True)
+
+
+def _torch_key(index: str) -> str:
+    """Return what torch is to be; without a wish, the build that is there will do."""
+    stamp = STAMPS / 'torch'
+    present = stamp.read_text() if stamp.exists() else ''
+    return present if not index and present.startswith(TORCH) else f'{TORCH} {index}'
 
 
 def _install_torch(index: str) -> None:

@@ -56,9 +56,8 @@ class TransformListener:
         )
         if spin_thread:
             self.executor = SingleThreadedExecutor(context=node.context)
-            self.dedicated_listener_thread = Thread(
-                target=_spin, args=(self.executor, node), daemon=True
-            )
+            # No daemon: one that still waits in rclpy while Python ends takes the process down.
+            self.dedicated_listener_thread = Thread(target=_spin, args=(self.executor, node))
             self.dedicated_listener_thread.start()
 
     def __del__(self) -> None:
