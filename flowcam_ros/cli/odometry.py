@@ -86,17 +86,19 @@ def run(source: str, output: Path, options: SequenceOptions, config: OdometryCon
         FlowcamError: the input or the output cannot be used; nothing is written then.
     """
     from flowcam_ros.cli.progress import progress
-    from flowcam_ros.cli.run_report import run_report
-    from flowcam_ros.cli.tracking_run import track
     from flowcam_ros.errors import SequenceError
     from flowcam_ros.export.atomic import new_folder
     from flowcam_ros.export.json_file import plain, write_json
     from flowcam_ros.export.tum import write_trajectory
-    from flowcam_ros.odometry.pipeline import VisualOdometry
     from flowcam_ros.sequences import open_sequence
 
     sequence = open_sequence(source, options)
     with new_folder(output) as folder:
+        # These import torch, which takes a second; a wrong input is told before that.
+        from flowcam_ros.cli.run_report import run_report
+        from flowcam_ros.cli.tracking_run import track
+        from flowcam_ros.odometry.pipeline import VisualOdometry
+
         with progress('odometry', sequence.expected_frames()) as advance:
             record = track(sequence, VisualOdometry(config), advance)
         losses = list(sequence.losses)
