@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -23,6 +23,7 @@ class Flow:
     confidence: Float[np.ndarray, 'height width']
 
 
+@runtime_checkable
 class FlowEstimator(Protocol):
     """Dense optical flow between two grey images of one size."""
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.prepare import PreparedFrame
 
 
+@runtime_checkable
 class DepthSource(Protocol):
     """Something that measures the depth of single frames.
 

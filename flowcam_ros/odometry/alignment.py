@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,11 @@ import torch
 from jaxtyping import Bool, Float
 
 from flowcam_ros.correspondence.flow import Flow, FlowEstimator
-from flowcam_ros.correspondence.points import RefinedPoints, refine_points
+from flowcam_ros.correspondence.points import refine_points
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
 from flowcam_ros.geometry.prepare import PreparedFrame
-from flowcam_ros.geometry.projection import rays
+from flowcam_ros.geometry.projection import project, rays
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.keyframe import Keyframe
@@ -22,6 +23,11 @@ from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, start_cost
 from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose, lift
 
 _MIN_FIT_POINTS = 6
+# A fit that explains less than this share of the points shows where to look for the others.
+_WELL_MATCHED = 0.7
+_GUIDED_ROUNDS = 2
+# Standard deviation of one coordinate from the median length of a 2-D error.
+_SIGMA_OF_MEDIAN = 1.0 / 1.1774
 
 
 @dataclass(frozen=True)
@@ -96,44 +102,61 @@ class Aligner:
             start_flow: first guess of the flow.
         """
         flow = self._flow.estimate(keyframe.frame.grey, frame.grey, start_flow)
-        matches, followed = self._refine(keyframe, frame, flow)
-        points, kept = lift(keyframe, matches, target_depth, self._device)
-        moved = np.linalg.norm(matches.target - keyframe.points.pixels, axis=1)[matches.valid]
-        median_flow = float(np.median(moved)) if len(moved) else 0.0
-        nothing = Alignment(
-            flow,
-            points,
-            kept,
-            followed,
-            len(points),
-            0,
-            starts[0],
-            None,
-            median_flow_px=median_flow,
-        )
-        if len(points) < _MIN_FIT_POINTS:
-            return nothing
-        fit = self._fit(points, frame, starts, refined)
-        if not bool(torch.isfinite(fit.target_from_source).all()):
-            return nothing
-        return self._summarize(flow, followed, points, kept, frame, fit, median_flow)
-
-    def _refine(
-        self, keyframe: Keyframe, frame: PreparedFrame, flow: Flow
-    ) -> tuple[RefinedPoints, int]:
         pixels = keyframe.points.pixels
         at = np.rint(pixels).astype(np.intp)
-        start = pixels + flow.displacement[at[:, 1], at[:, 0]]
-        refined = refine_points(
+        guess = pixels + flow.displacement[at[:, 1], at[:, 0]]
+        best = self._fit_from(keyframe, frame, target_depth, flow, guess, starts, refined)
+        for _ in range(_GUIDED_ROUNDS):
+            if best.covariance is None or best.inliers > _WELL_MATCHED * best.followed:
+                break
+            guess = _expected_pixels(keyframe, best.target_from_source, guess)
+            pose = [best.target_from_source]
+            again = self._fit_from(keyframe, frame, target_depth, flow, guess, pose, 1)
+            if again.inliers <= best.inliers:
+                break
+            best = again
+        return best
+
+    def _fit_from(
+        self,
+        keyframe: Keyframe,
+        frame: PreparedFrame,
+        target_depth: DepthEstimate | None,
+        flow: Flow,
+        guess: Float[np.ndarray, 'n 2'],
+        starts: list[Matrix4],
+        refined: int,
+    ) -> Alignment:
+        """Match the points near a guess of their pixels, and fit the pose to the matches."""
+        pixels = keyframe.points.pixels
+        matches = refine_points(
             keyframe.frame.grey,
             frame.grey,
             pixels,
             keyframe.texture,
-            start,
+            guess,
             self._config.flow.max_inconsistency,
         )
-        inside = (start >= 0).all(1) & (start < (frame.camera.width, frame.camera.height)).all(1)
-        return refined, int(np.count_nonzero(inside))
+        inside = (guess >= 0).all(1) & (guess < (frame.camera.width, frame.camera.height)).all(1)
+        points, kept = lift(keyframe, matches, target_depth, self._device)
+        moved = np.linalg.norm(matches.target - pixels, axis=1)[matches.valid]
+        unfitted = Alignment(
+            flow=flow,
+            points=points,
+            kept=kept,
+            followed=int(np.count_nonzero(inside)),
+            matched=len(points),
+            inliers=0,
+            target_from_source=starts[0],
+            covariance=None,
+            median_flow_px=float(np.median(moved)) if len(moved) else 0.0,
+        )
+        if len(points) < _MIN_FIT_POINTS:
+            return unfitted
+        fit = self._fit(points, frame, starts, refined)
+        if not bool(torch.isfinite(fit.target_from_source).all()):
+            return unfitted
+        return self._fitted(unfitted, frame, fit)
 
     def _fit(
         self,
@@ -152,37 +175,38 @@ class Aligner:
         fits = [fit_pose(points, camera, pose, iterations) for pose in candidates[:refined]]
         return min(fits, key=lambda fit: fit.scale)
 
-    def _summarize(
-        self,
-        flow: Flow,
-        followed: int,
-        points: Correspondences,
-        kept: Bool[np.ndarray, ' n'],
-        frame: PreparedFrame,
-        fit: PoseFit,
-        median_flow: float,
-    ) -> Alignment:
+    def _fitted(self, alignment: Alignment, frame: PreparedFrame, fit: PoseFit) -> Alignment:
+        """Complete an alignment with what the fit found."""
+        points = alignment.points
         error_px = (fit.chi2 * points.pixel_variance).sqrt()
-        threshold = self._config.pose.inlier_threshold
-        inliers = int((error_px < threshold).sum())
+        explained = error_px < self._config.pose.inlier_threshold
         pose = fit.target_from_source.cpu().numpy()
         covariance = fit.covariance.cpu().numpy()
-        return Alignment(
-            flow=flow,
-            points=points,
-            kept=kept,
-            explained=(error_px < threshold).cpu().numpy(),
-            followed=followed,
-            matched=len(points),
-            inliers=inliers,
+        return dataclasses.replace(
+            alignment,
+            explained=explained.cpu().numpy(),
+            inliers=int(explained.sum()),
             target_from_source=pose,
             covariance=of_solver_inverse(pose, covariance),
             translation_sigma=float(np.sqrt(np.trace(covariance[:3, :3]) / 3.0)),
-            residual_px=float(1.4826 * error_px.median() / 1.1774),
+            residual_px=float(_SIGMA_OF_MEDIAN * error_px.median()),
             condition=fit.condition,
-            median_flow_px=median_flow,
             parallax_px=_parallax(points, frame, fit),
         )
+
+
+def _expected_pixels(
+    keyframe: Keyframe, target_from_source: Matrix4, guess: Float[np.ndarray, 'n 2']
+) -> Float[np.ndarray, 'n 2']:
+    """Return where a pose puts the key frame's points; the old guess where that is nowhere."""
+    camera, points = keyframe.frame.camera, keyframe.points
+    pose = torch.from_numpy(target_from_source)
+    source = torch.from_numpy(points.pixels).double()
+    inverse = torch.from_numpy(points.inverse_depth).double()
+    moved = rays(camera, source) @ pose[:3, :3].T + inverse.unsqueeze(-1) * pose[:3, 3]
+    pixels = project(camera, moved).numpy().astype(np.float32)
+    seen = ((moved[:, 2] > 0.05) & (inverse > 0)).numpy()[:, None] & np.isfinite(pixels)
+    return np.where(seen.all(1, keepdims=True), pixels, guess)
 
 
 def _parallax(points: Correspondences, frame: PreparedFrame, fit: PoseFit) -> float:

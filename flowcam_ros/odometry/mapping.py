@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +26,7 @@ _MIN_PARALLAX_PX = 1.0
 _START_PARALLAX_PX = 3.0
 
 
+@runtime_checkable
 class Mapper(Protocol):
     """Gives key frames their depth and lets it learn from the frames that follow.
 

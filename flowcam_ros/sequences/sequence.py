@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.trajectory import Trajectory
 
 
+@runtime_checkable
 class Sequence(Protocol):
     """A recording that can be iterated any number of times, one frame in memory at a time.
 

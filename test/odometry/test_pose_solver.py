@@ -129,8 +129,8 @@ def test_unknown_depth_still_gives_rotation_and_direction() -> None:
     result = fit(vague, start=se3.exp(np.array([0.05, 0, 0.05, 0, 0, 0.0])), iterations=60)
     found = result.target_from_source.numpy()
     assert np.degrees(se3.rotation_angle(se3.inverse(MOTION) @ found)) < 0.1
-    cosine = found[:3, 3] @ MOTION[:3, 3] / np.linalg.norm(found[:3, 3]) / np.linalg.norm(
-        MOTION[:3, 3]
+    cosine = (
+        found[:3, 3] @ MOTION[:3, 3] / np.linalg.norm(found[:3, 3]) / np.linalg.norm(MOTION[:3, 3])
     )
     assert np.degrees(np.arccos(min(cosine, 1.0))) < 3.0
 
