@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from rclpy.clock import JumpHandle, JumpThreshold, TimeJump
+from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.timer import Timer
@@ -176,12 +176,11 @@ class _Parts:
         self._inputs = Inputs(
             node, config, self._health, self._reporter, self._latest, self._deliver
         )
+        # Reports must also come while a simulated clock stands still or jumps.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
-            node.create_timer(1.0, self._tick),
-            node.create_timer(
-                1.0 / config.path_rate,
-                lambda: self._outputs.publish_path(node.get_clock().now().nanoseconds),
-            ),
+            node.create_timer(1.0, self._tick, clock=steady),
+            node.create_timer(1.0 / config.path_rate, self._outputs.publish_path, clock=steady),
         ]
         threshold = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True

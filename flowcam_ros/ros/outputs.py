@@ -88,7 +88,7 @@ class Outputs:
         """Send the state of the node."""
         self._status.publish(status)
 
-    def publish_path(self, now_ns: int) -> None:
+    def publish_path(self) -> None:
         """Send the path if it changed and someone listens; also for a new listener."""
         listeners = self._path.get_subscription_count()
         came = listeners > self._path_listeners
@@ -96,11 +96,8 @@ class Outputs:
         if listeners and (self._path_is_new or came):
             self._path_is_new = False
             poses = self._paths.poses()
-            message = Path(header=header(now_ns, self._config.odom_frame))
-            if poses:
-                message.header.stamp = poses[-1].header.stamp
-            message.poses = poses
-            self._path.publish(message)
+            newest = poses[-1].header if poses else header(0, self._config.odom_frame)
+            self._path.publish(Path(header=newest, poses=poses))
 
     def publish_depth(
         self, stamp_ns: int, camera_frame: str, latest_depth: Callable[[], DepthEstimate | None]

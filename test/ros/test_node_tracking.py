@@ -233,6 +233,19 @@ def test_malformed_images_are_counted_by_cause_and_survived(
     )
 
 
+def test_in_a_burst_the_newest_wins_and_drops_are_counted(probe: Any, recording: Any) -> None:
+    probe.follow(recording, 3)
+    dropped = probe.status[-1].frames_dropped
+    for index in range(3, 15):
+        stamp = probe.tick(2_000_000)
+        probe.send(recording.images[index], recording.depths[index], recording.camera, stamp)
+        probe.executor.spin_once(timeout_sec=0.0)
+    probe.until(
+        lambda: stamp_ns(probe.status[-1].header.stamp) == stamp, 'the answer to the newest'
+    )
+    assert probe.status[-1].frames_dropped > dropped
+
+
 def test_pause_and_resume(probe: Any, recording: Any) -> None:
     probe.follow(recording, 3)
     assert probe.call(Trigger, 'pause').success
