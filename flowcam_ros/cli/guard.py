@@ -29,7 +29,9 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None, name: str) -> int
         name: the program's name, for its help and messages.
     """
     logging.basicConfig(level=logging.WARNING, format='flowcam: %(levelname)s: %(message)s')
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     # OpenMP's threads wait by spinning, which makes a frame 20 times slower once another program
     # wants the processor; this is read when torch is imported, later on.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
@@ -64,9 +66,13 @@ def separate_ros_arguments(words: Sequence[str]) -> list[str]:
     return result
 
 
+class _Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM; a class of its own because Python ends itself by SIGINT after its own."""
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Make SIGTERM unwind the program like Ctrl-C, so that nothing half-written stays."""
-    raise KeyboardInterrupt
+    """Unwind the program, so that nothing half-written stays."""
+    raise _Interrupted
 
 
 def _report(error: Exception) -> int:

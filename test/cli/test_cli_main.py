@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,15 @@ def test_a_reader_that_leaves_is_no_traceback(command: Words) -> None:
     assert errors == ''
 
 
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """Give pytest its signal handlers back after a program ran in its process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def program(error: BaseException) -> typer.Typer:
     app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -106,6 +116,7 @@ def program(error: BaseException) -> typer.Typer:
     return app
 
 
+@pytest.mark.usefixtures('own_signals')
 def test_an_unexpected_error_is_one_line_and_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app(program(ZeroDivisionError('by\nzero')), [], 'flowcam') == 1
     message = capsys.readouterr().err
@@ -120,11 +131,13 @@ def test_an_unexpected_error_is_one_line_and_a_log(capsys: pytest.CaptureFixture
     log.unlink()
 
 
+@pytest.mark.usefixtures('own_signals')
 def test_expected_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app(program(OutputError('a\nb')), [], 'flowcam') == 1
     assert capsys.readouterr().err == 'flowcam: error: a b\n'
 
 
+@pytest.mark.usefixtures('own_signals')
 @pytest.mark.parametrize(
     ('error', 'code', 'message'),
     [
