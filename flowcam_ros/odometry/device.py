@@ -9,7 +9,7 @@ from flowcam_ros.errors import ConfigError
 
 
 def use_threads(count: int) -> None:
-    """Set torch's thread count for this process; call it once, where the process begins.
+    """Set torch's thread count for this process.
 
     The fit works on small tensors: more than one thread gains nothing, and threads that wait for
     each other on a busy machine were measured to make a frame five times slower.

@@ -20,7 +20,7 @@ from flowcam_ros.geometry.prepare import FramePreparer, PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.alignment import Aligner, Alignment
 from flowcam_ros.odometry.config import OdometryConfig
-from flowcam_ros.odometry.device import choose_device
+from flowcam_ros.odometry.device import choose_device, use_threads
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 from flowcam_ros.odometry.health import Verdict, judge, lack
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, make_keyframe
@@ -34,11 +34,15 @@ _FLOOR = 1e-10 * np.eye(6)
 
 
 class VisualOdometry:
-    """FlowCam online; knows nothing of ROS, files or threads."""
+    """FlowCam online; knows nothing of ROS or files.
+
+    Making one sets torch's thread count of the process to ``config.threads``.
+    """
 
     def __init__(self, config: OdometryConfig | None = None) -> None:
         self._config = config or OdometryConfig()
         self._device = choose_device(self._config.device)
+        use_threads(self._config.threads)
         self._epoch = -1
         self._build()
         self.reset()
