@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the options of the node as a commented ROS parameter file.
+"""Writes the options of the node as a commented ROS parameter file, or as a table for the docs.
 
-``python -m flowcam_ros.odometry.parameter_file > config/odometry.yaml`` keeps that file true.
+``python -m flowcam_ros.odometry.parameter_file > config/odometry.yaml`` keeps that file true, and
+with ``--table`` it prints what docs/interface.md holds between its two markers.
 """
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Iterator
 
@@ -39,6 +41,15 @@ def parameter_file(cls: type = OdometryNodeConfig) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def parameter_table(cls: type = OdometryNodeConfig) -> str:
+    """Return every option as a row of a Markdown table."""
+    rows = ['| parameter | default | meaning |', '|---|---|---|']
+    for info in describe(cls):
+        mark = ' *' if info.dynamic else ''
+        rows.append(f'| `{info.name}`{mark} | `{_scalar(info.default)}` | {info.sentence()} |')
+    return '\n'.join(rows) + '\n'
+
+
 def _comment(info: OptionInfo, indent: str) -> Iterator[str]:
     text = info.sentence() + (' [while running]' if info.dynamic else '')
     for line in textwrap.wrap(text, _WIDTH - len(indent) - 2, break_on_hyphens=False):
@@ -53,4 +64,4 @@ def _scalar(value: object) -> str:
 
 
 if __name__ == '__main__':
-    print(parameter_file(), end='')
+    print(parameter_table() if '--table' in sys.argv else parameter_file(), end='')

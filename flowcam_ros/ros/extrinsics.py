@@ -32,12 +32,15 @@ class Extrinsics:
     Args:
         node: the node to listen with.
         config: base_frame, tf_is_dynamic and wait_for_transform.
+        buffer: where transforms are kept; an own one if None.
     """
 
-    def __init__(self, node: Node, config: OdometryNodeConfig) -> None:
+    def __init__(
+        self, node: Node, config: OdometryNodeConfig, buffer: Buffer | None = None
+    ) -> None:
         self._node, self._config = node, config
         # Without a node: the buffer's own reaction to a time jump is not in every release.
-        self._buffer = Buffer()
+        self._buffer = buffer or Buffer()
         self._listener: TransformListener | None = None
         self._known: dict[tuple[str, str], Matrix4] = {}
         self._wanted = config.base_frame != ''

@@ -177,7 +177,7 @@ class FrameBuilder:
             return None
         if self._mask is None or self._mask[0] is not message:
             picture = self._raw_picture(message)
-            self._mask = (message, picture > 0 if picture.ndim == 2 else picture.any(axis=2))
+            self._mask = (message, _nonzero(picture))
         mask = self._mask[1]
         if mask.shape != (height, width):
             raise FrameRejected(
@@ -201,3 +201,9 @@ def _content(info: CameraInfo) -> tuple[object, ...]:
         (info.binning_x, info.binning_y),
         (roi.x_offset, roi.y_offset, roi.width, roi.height),
     )
+
+
+def _nonzero(
+    picture: UInt8[np.ndarray, 'height width *channels'],
+) -> Bool[np.ndarray, 'height width']:
+    return np.asarray(picture if picture.ndim == 2 else picture.max(axis=2)) > 0

@@ -73,6 +73,9 @@ def _live(node: OdometryNode, stop: threading.Event) -> int:
     """Start the node, let it spin in a thread, and take it down when asked to."""
     from rclpy.executors import SingleThreadedExecutor
 
+    from flowcam_ros.ros.log_bridge import bridge_logs
+
+    bridge_logs(node.get_logger())
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     faults: list[Exception] = []

@@ -99,19 +99,23 @@ class FrameTracker:
     def __call__(self, packet: Packet) -> None:
         """Work on one packet; whatever goes wrong is counted and said, never raised."""
         logger = self._node.get_logger()
+        # rclpy ties a severity to the line that logs, hence one line for each.
         try:
             self._obey_requests()
             self._track(packet)
         except FrameRejected as error:
             self._health.rejected_because(error.reason, str(error))
-            self._throttle.say(error.reason, f'image rejected: {error}', logger.warning)
+            if text := self._throttle.passes(error.reason, f'image rejected: {error}'):
+                logger.warning(text)
         except TransformMissing as error:
             self._health.waits_for_transform(str(error))
-            self._throttle.say('tf', str(error), logger.error)
+            if text := self._throttle.passes('tf', str(error)):
+                logger.error(text)
         except Exception as error:  # one bad image must not end the node
-            self._health.rejected_because('internal', f'{type(error).__name__}: {error}')
-            text = f'image left out because of a fault in the estimator: {error!r}'
-            self._throttle.say('internal', text, logger.error)
+            fault = f'{type(error).__name__}: {error}'
+            self._health.rejected_because('internal', fault)
+            if text := self._throttle.passes('internal', f'image left out, a fault: {fault}'):
+                logger.error(text)
             logger.debug(traceback.format_exc())
 
     def _obey_requests(self) -> None:
@@ -125,7 +129,6 @@ class FrameTracker:
             self._estimator.reset()
 
     def _track(self, packet: Packet) -> None:
-        begin = time.perf_counter()
         camera_frame = self._builder.frame_id(packet)
         stamp = stamp_ns(packet.image.header.stamp)
         if stamp < self._last_stamp_ns:
@@ -138,7 +141,9 @@ class FrameTracker:
                 'a new epoch begins'
             )
             self._estimator.reset()
+        begin = time.perf_counter()
         estimate = self._estimator.process(frame)
+        processing_ms = (time.perf_counter() - begin) * 1e3
         self._last_stamp_ns = stamp
         epoch = self._epoch_of(estimate, camera_frame, base_from_camera)
         with self._lock:
@@ -146,7 +151,7 @@ class FrameTracker:
         if superseded or self._silenced or self._health.paused:
             return
         self._publish(estimate, epoch, base_from_camera)
-        self._report(estimate, (time.perf_counter() - begin) * 1e3)
+        self._report(estimate, processing_ms)
         self._outputs.publish_depth(stamp, camera_frame, self._estimator.latest_depth)
 
     def _epoch_of(

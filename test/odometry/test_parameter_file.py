@@ -9,7 +9,7 @@ import pytest
 
 from flowcam_ros.errors import ConfigError
 from flowcam_ros.odometry.node_options import OdometryNodeConfig
-from flowcam_ros.odometry.parameter_file import parameter_file
+from flowcam_ros.odometry.parameter_file import parameter_file, parameter_table
 from flowcam_ros.settings import build, describe, flatten, read_yaml
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
@@ -28,6 +28,15 @@ def test_shipped_file_holds_every_option_with_its_default_and_type() -> None:
     assert {name: type(value) for name, value in values.items()} == {
         info.name: info.kind for info in describe(OdometryNodeConfig)
     }
+
+
+def test_documentation_holds_the_generated_table() -> None:
+    text = (CONFIG.parent / 'docs' / 'interface.md').read_text(encoding='utf-8')
+    _, _, rest = text.partition('parameter_file --table -->\n')
+    table, _, _ = rest.partition('<!-- end of parameters -->')
+    assert table == parameter_table(), (
+        'put what python -m flowcam_ros.odometry.parameter_file --table prints there'
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,27 @@ def test_parameters_over_dds(probe: Any) -> None:
     assert not refused.successful and 'read-only' in refused.reason
     refused = set_value('keyframe.max_flow', type=double, double_value=9.0)
     assert not refused.successful and 'range' in refused.reason
+
+
+def test_it_has_no_topic_or_service_that_is_not_documented(probe: Any) -> None:
+    text = (Path(__file__).resolve().parents[2] / 'docs' / 'interface.md').read_text()
+    policy = text[text.index('<policy') : text.index('</policy>')]
+
+    def allowed(tag: str, section: str) -> set[str]:
+        (body,) = re.findall(f'<{section}>(.*?)</{section.split()[0]}>', policy, re.DOTALL)
+        names = re.findall(f'<{tag}>(.*?)</{tag}>', body)
+        return {
+            name.replace('~', '/odometry') if name.startswith('~') else '/' + name.lstrip('/')
+            for name in names
+        }
+
+    def has(kind: str) -> set[str]:
+        found = getattr(probe.node, f'get_{kind}_names_and_types_by_node')('odometry', '/')
+        return {name for name, _ in found}
+
+    assert has('publisher') <= allowed('topic', 'topics publish="ALLOW"')
+    assert has('subscriber') <= allowed('topic', 'topics subscribe="ALLOW"')
+    assert has('service') == allowed('service', 'services reply="ALLOW"')
 
 
 def test_two_interrupts_end_it_quickly_and_silently(

@@ -92,12 +92,10 @@ def test_rate_limit_begins_again_when_time_goes_back() -> None:
 
 
 def test_repeated_lines_are_said_once_with_their_number() -> None:
-    said: list[str] = []
     throttle = Throttle(interval_s=0.2)
-    for _ in range(50):
-        throttle.say('size', 'image too small', said.append)
-    throttle.say('step', 'other', said.append)
-    assert said == ['image too small', 'other']
+    said = [throttle.passes('size', 'image too small') for _ in range(50)]
+    assert said == ['image too small'] + [None] * 49
+    assert throttle.passes('step', 'other') == 'other'
     time.sleep(0.25)
-    throttle.say('size', 'image too small', said.append)
-    assert said[-1] == 'image too small (and 49 more since the last such line)'
+    again = throttle.passes('size', 'image too small')
+    assert again == 'image too small (and 49 more since the last such line)'
