@@ -162,7 +162,7 @@ def _fixed_point(
     valid: Bool[np.ndarray, 'h w'],
     *,
     nearest: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the look-up maps in the integer form that OpenCV reads fastest."""
     limit = (camera.width - 1, camera.height - 1)
     # The rim of a reduced source lies up to half a pixel outside its outermost centres.

@@ -137,7 +137,11 @@ def test_the_mirrored_picture_beyond_the_rim_is_not_valid() -> None:
 
 def test_an_image_of_another_size_is_rejected_with_both_sizes() -> None:
     rectifier = Rectifier(BARREL, 160, 120)
-    for use in (rectifier.image, rectifier.depth, rectifier.mask):
+    for use, dtype in (
+        (rectifier.image, np.uint8),
+        (rectifier.depth, np.float32),
+        (rectifier.mask, bool),
+    ):
         with pytest.raises(FrameRejected, match=r'100x50.*320x240') as caught:
-            use(np.zeros((50, 100), np.uint8))
+            use(np.zeros((50, 100), dtype))
         assert caught.value.reason == 'size'

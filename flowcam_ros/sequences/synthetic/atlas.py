@@ -35,7 +35,7 @@ class Atlas:
     last_level: Float[np.ndarray, ' pictures']
 
 
-def build_atlas(pictures: list[UInt8[np.ndarray, 'h w 3']]) -> Atlas:
+def build_atlas(pictures: list[UInt8[np.ndarray, '_ _ 3']]) -> Atlas:
     """Lay out the pictures and their halved copies on one sheet."""
     pyramids = [_pyramid(picture) for picture in pictures]
     levels = max(map(len, pyramids))
@@ -55,7 +55,7 @@ def build_atlas(pictures: list[UInt8[np.ndarray, 'h w 3']]) -> Atlas:
     return Atlas(sheet, layout, last)
 
 
-def _pyramid(picture: UInt8[np.ndarray, 'h w 3']) -> list[UInt8[np.ndarray, 'h w 3']]:
+def _pyramid(picture: UInt8[np.ndarray, 'h w 3']) -> list[UInt8[np.ndarray, '_ _ 3']]:
     levels = [picture]
     while max(levels[-1].shape[:2]) >= 2 * _SMALLEST:
         height, width = levels[-1].shape[:2]

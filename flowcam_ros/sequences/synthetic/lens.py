@@ -93,7 +93,7 @@ class Boxes:
         self.middle = middle
         self.half = half
 
-    def __getitem__(self, index: np.ndarray) -> Boxes:
+    def __getitem__(self, index: np.ndarray | slice) -> Boxes:
         return Boxes(self.middle[index], self.half[index])
 
 

@@ -13,6 +13,8 @@ from flowcam_ros.sequences.synthetic.noise import NoiseStore
 
 Colour = tuple[float, float, float]
 Picture = UInt8[np.ndarray, 'h w 3']
+# A part of a picture, beside it in one signature.
+Piece = UInt8[np.ndarray, 'piece_h piece_w 3']
 
 OAK: Colour = (0.36, 0.53, 0.70)
 WALNUT: Colour = (0.20, 0.31, 0.44)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 
 from flowcam_ros.sequences.synthetic.lens import CELL, HALF, Lens
 from flowcam_ros.sequences.synthetic.scene import SEAM, Scene, SurfacesInView
@@ -194,7 +194,7 @@ def _put(
     image: np.ndarray,
     row: np.ndarray,
     column: np.ndarray,
-    samples: Float[np.ndarray, 'n 64'],
+    samples: Shaped[np.ndarray, 'n 64'],
     phase: int,
 ) -> None:
     """Write the samples of one phase into their cells of that phase's image."""
@@ -254,7 +254,7 @@ def _ball_detail(
 
 
 def _averaged(
-    phases: list[UInt8[np.ndarray, 'h w 3']], height: int, width: int
+    phases: list[UInt8[np.ndarray, '_ _ 3']], height: int, width: int
 ) -> UInt8[np.ndarray, 'height width 3']:
     corner, top, left, centre = phases
     total = corner[:height, :width].astype(np.uint16)

@@ -10,7 +10,7 @@ from flowcam_ros.sequences.synthetic import materials as mat
 from flowcam_ros.sequences.synthetic import pictures as pic
 from flowcam_ros.sequences.synthetic.furniture import Carpenter
 from flowcam_ros.sequences.synthetic.light import Lamp, Lighting, illuminate
-from flowcam_ros.sequences.synthetic.materials import Picture, Workshop
+from flowcam_ros.sequences.synthetic.materials import Picture, Piece, Workshop
 from flowcam_ros.sequences.synthetic.paths import object_path
 from flowcam_ros.sequences.synthetic.scene import Scene
 from flowcam_ros.sequences.synthetic.surfaces import Body, Panel
@@ -139,7 +139,7 @@ def _panel(
     body.panels.append(Panel(np.array(corner), np.array(across), np.array(down), picture))
 
 
-def _paste(shop: Workshop, picture: Picture, piece: Picture, left: float, top: float) -> None:
+def _paste(shop: Workshop, picture: Picture, piece: Piece, left: float, top: float) -> None:
     """Put a piece into a picture, its corner at ``left`` and ``top`` metres."""
     row, column = round(top * shop.density), round(left * shop.density)
     target = picture[row : row + piece.shape[0], column : column + piece.shape[1]]
