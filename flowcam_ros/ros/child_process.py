@@ -7,7 +7,7 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -23,16 +23,23 @@ class ChildProcess:
     """
 
     def __init__(self, name: str, module: str, arguments: Sequence[str], folder: Path) -> None:
-        """Start it; its stdout goes to ``folder/name.out``, its stderr to ``folder/name.log``."""
+        """Prepare it; its stdout goes to ``folder/NAME.out``, its stderr to ``NAME.log``."""
         self.name = name
+        self.process: subprocess.Popen[bytes]
+        self._words = [sys.executable, '-m', module, *arguments]
         self._output, self._log = folder / f'{name}.out', folder / f'{name}.log'
-        with self._output.open('wb') as output, self._log.open('wb') as log:
-            self.process = subprocess.Popen(
-                [sys.executable, '-m', module, *arguments], stdout=output, stderr=log
-            )
 
     def __enter__(self) -> ChildProcess:
-        """Return itself."""
+        """Start it; an interrupt that comes meanwhile must not leave it behind."""
+        with (
+            _deferred_interrupts() as came,
+            self._output.open('wb') as output,
+            self._log.open('wb') as log,
+        ):
+            self.process = subprocess.Popen(self._words, stdout=output, stderr=log)
+        if came:
+            self.stop()
+            signal.raise_signal(came[0])
         return self
 
     def __exit__(
@@ -54,8 +61,7 @@ class ChildProcess:
 
         Ctrl-C is not heard meanwhile: it often comes twice, and must not leave the process behind.
         """
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with _deferred_interrupts():
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGINT)
             try:
@@ -63,8 +69,6 @@ class ChildProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 return self.process.wait()
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     def output(self) -> str:
         """Return what it has written to stdout so far."""
@@ -74,3 +78,16 @@ class ChildProcess:
         """Return the last lines it has written to stderr, in one."""
         text = self._log.read_text(encoding='utf-8', errors='replace').strip()
         return ' / '.join(text.splitlines()[-lines:]) or 'it said nothing'
+
+
+@contextlib.contextmanager
+def _deferred_interrupts() -> Iterator[list[int]]:
+    """Let no Ctrl-C or SIGTERM break in; give the list of those that came."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
