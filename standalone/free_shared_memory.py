@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _in_use() -> set[Path]:
-    used = set()
+    used: set[Path] = set()
     for process in Path('/proc').glob('[0-9]*'):
         try:
             maps = (process / 'maps').read_text()

@@ -125,7 +125,7 @@ def _remove_environment() -> None:
 
 
 def _tell_of_other_python() -> None:
-    command = [PYTHON, '-c', 'import platform; print(platform.python_version())']
+    command = [str(PYTHON), '-c', 'import platform; print(platform.python_version())']
     version = subprocess.run(command, env=_environment(), capture_output=True, text=True).stdout
     if version.strip() != platform.python_version():
         print(f'set-up: keeping Python {version.strip()} of .venv; "make clean" forgets it')
@@ -175,7 +175,7 @@ def _install_torch(index: str) -> None:
 
 def _offers_torch(index: str) -> bool:
     """Ask once and briefly; pip would try an index that does not answer for minutes."""
-    command = [PYTHON, '-m', 'pip', 'index', 'versions', 'torch', '--index-url', index]
+    command = [str(PYTHON), '-m', 'pip', 'index', 'versions', 'torch', '--index-url', index]
     brief = ['--timeout', '5', '--retries', '0']
     # Other places that this machine's pip is told of say nothing about the index.
     nowhere = {'PIP_EXTRA_INDEX_URL': STAMPS.as_uri(), 'PIP_FIND_LINKS': str(STAMPS)}
@@ -196,7 +196,7 @@ def _check() -> None:
 
 
 def _pip(*arguments: str, quiet: bool = True) -> None:
-    pins = ['--constraint', CONSTRAINTS, '--build-constraint', CONSTRAINTS]
+    pins = ['--constraint', str(CONSTRAINTS), '--build-constraint', str(CONSTRAINTS)]
     _run([PYTHON, '-m', 'pip', 'install', *pins, *(['--quiet'] if quiet else []), *arguments])
 
 
@@ -217,7 +217,7 @@ def _environment() -> dict[str, str]:
 def _runs(python: Path) -> bool:
     if not python.exists():
         return False
-    command = [python, '-c', 'import pip, sys; sys.exit(sys.version_info < (3, 10))']
+    command = [str(python), '-c', 'import pip, sys; sys.exit(sys.version_info < (3, 10))']
     return subprocess.run(command, env=_environment(), capture_output=True).returncode == 0
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,9 +23,10 @@ class DisFlow:
     """OpenCV's DIS behind the FlowEstimator protocol."""
 
     def __init__(self, config: FlowConfig) -> None:
-        self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
+        # Any: OpenCV's types do not know that a flow to start from may be missing
+        self._dis: Any = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
         # the way back only has to tell right from wrong; half the size costs a quarter
-        self._back = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
+        self._back: Any = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
         self._max_inconsistency = config.max_inconsistency
 
     def estimate(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -162,7 +164,7 @@ def _fixed_point(
     valid: Bool[np.ndarray, 'h w'],
     *,
     nearest: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, Any]:
     """Return the look-up maps in the integer form that OpenCV reads fastest."""
     limit = (camera.width - 1, camera.height - 1)
     # The rim of a reduced source lies up to half a pixel outside its outermost centres.

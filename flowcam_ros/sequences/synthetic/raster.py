@@ -120,7 +120,7 @@ def _panel_detail(
     cells: np.ndarray | slice = slice(None),
 ) -> Float[np.ndarray, 'n *k']:
     """Return which copy fits best (0 the largest, fractions between) in the middle of cells."""
-    boxes = lens.cells[cells]  # type: ignore[index]
+    boxes = lens.cells[cells]
     spread = (len(boxes.middle),) + (1,) * (surface.ndim - 1)
     x, y = (boxes.middle[:, i].reshape(spread) for i in (0, 1))
     step = (2.0 / CELL) * boxes.half.max(1).reshape(spread)

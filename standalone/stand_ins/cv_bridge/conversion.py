@@ -24,17 +24,17 @@ def convert(image: np.ndarray, source: str, target: str) -> np.ndarray:
 def _recolour(
     image: np.ndarray, source: Layout, target: Layout, source_name: str, target_name: str
 ) -> np.ndarray:
-    if source.colours is None and target.colours is not None:
-        raise CvBridgeError(
-            f'[{source_name}] is not a color format. but [{target_name}] is. '
-            'The conversion does not make sense'
-        )
     if target.colours is None:
         if source.channels != target.channels:
             raise CvBridgeError(
                 f'[{source_name}] and [{target_name}] do not have the same number of channel'
             )
         return image
+    if source.colours is None:
+        raise CvBridgeError(
+            f'[{source_name}] is not a color format. but [{target_name}] is. '
+            'The conversion does not make sense'
+        )
     if source.colours == target.colours:
         return image
     code = getattr(cv2, _code_name(source.colours, target.colours), None)

@@ -78,7 +78,7 @@ class CvBridge:
         order = cvim.dtype.byteorder
         message.is_bigendian = int(order == '>' or (order == '=' and sys.byteorder == 'big'))
         # A byte view of the array, or of a contiguous copy, goes into the message in one copy.
-        message.data.frombytes(memoryview(np.ascontiguousarray(cvim).reshape(-1).view(np.uint8)))
+        message.data.frombytes(np.ascontiguousarray(cvim).reshape(-1).view(np.uint8).data)
         message.step = cvim.nbytes // max(1, cvim.shape[0])
         if header is not None:
             message.header = header
@@ -116,7 +116,7 @@ class CvBridge:
         except cv2.error as error:
             raise CvBridgeError(str(error)) from error
         message = CompressedImage(format=dst_format)
-        message.data.frombytes(memoryview(data))
+        message.data.frombytes(data.data)
         return message
 
     def _cv_type(self, cvim: np.ndarray) -> str:
