@@ -48,7 +48,7 @@ def estimate(pose: np.ndarray, **changes: object) -> PoseEstimate:
 
 def moved(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> np.ndarray:
     """A camera moved along its own axes: right, down, forward."""
-    return se3.from_rotation_translation(np.eye(3), np.array([x, y, z]))
+    return se3.from_rotation_translation(np.eye(3), np.array([x, y, z], float))
 
 
 @pytest.mark.parametrize('mount', [None, BODY_FROM_OPTICAL])
@@ -82,7 +82,7 @@ def test_odom_begins_at_the_base_wherever_the_world_does(
 
 
 def test_turning_on_the_spot_moves_a_camera_on_a_lever_but_not_the_base() -> None:
-    turn = se3.exp(np.array([0, 0, 0, 0, 0, 0.7]))  # about the body's z axis
+    turn = se3.exp(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.7]))  # about the body's z axis
     camera = se3.inverse(MOUNT) @ turn @ MOUNT
     motion = body_motion(estimate(camera), odom_from_world(MOUNT, np.eye(4)), MOUNT)
     assert motion.odom_from_base == pytest.approx(turn, abs=1e-12)
