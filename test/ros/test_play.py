@@ -35,7 +35,9 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from flowcam_ros.ros.bag_messages import BagMessages, PlayedMessage
+from flowcam_ros.ros.bag_player import PlayReport
 from flowcam_ros.ros.isolation import isolated_environment
+from flowcam_ros.ros.play import conclude
 from flowcam_ros.ros.read_ahead import ReadAhead
 from flowcam_ros.ros.restamp import restamper_of
 
@@ -264,6 +266,18 @@ def test_a_late_start_still_sends_latched_messages(bag: Path) -> None:
     assert {t.name for t in messages.topics if t.latched} == {'/tf_static'}
     short = list(messages.messages({'/image'}, skip_s=0.1, duration_s=0.1))
     assert [m.time_ns for m in short] == [START + i * PERIOD for i in range(5, 10)]
+
+
+def test_a_bag_that_was_cut_off_is_played_as_far_as_it_goes(bag: Path, tmp_path: Path) -> None:
+    cut = tmp_path / 'cut.mcap'
+    whole = next(bag.glob('*.mcap')).read_bytes()
+    cut.write_bytes(whole[: len(whole) * 4 // 10])
+    messages = BagMessages(cut)
+    played = list(messages.messages({'/image'}))
+    assert 0 < len(played) < FRAMES
+    assert any('truncated' in loss for loss in messages.losses)
+    assert conclude(PlayReport(), messages.losses) == 3
+    assert conclude(PlayReport(), []) == 0
 
 
 def test_stamps_inside_transforms_are_moved() -> None:
