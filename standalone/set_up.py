@@ -84,10 +84,15 @@ def _set_up(torch_index: str) -> None:
     _step('pip', PIP, PIP, lambda: _run([PYTHON, '-m', 'pip', 'install', '--quiet', PIP]))
     _step('torch', TORCH, _torch_key(torch_index), lambda: _install_torch(torch_index))
     _step(
+        'package',
+        'flowcam_ros and its tools',
+        package,
+        lambda: _pip('--editable', f'{ROOT}[test]'),
+    )
+    _step(
         'messages', 'ROS 2 and the messages, about a minute', messages, lambda: _pip(str(WHEELS))
     )
     _step('stand-ins', 'stand-ins for ROS packages without a wheel', stand_ins, _install_stand_ins)
-    _step('package', 'flowcam_ros', package, lambda: _pip('--editable', f'{ROOT}[test]'))
     _step('check', 'trial', messages + stand_ins + package, _check)
 
 
