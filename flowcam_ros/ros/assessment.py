@@ -71,13 +71,12 @@ _STATES = {
 # What the estimator's short reasons mean, and what helps.
 _REASONS = {
     'texture': 'too little texture in the image; show the camera more structure or light',
-    'depth_or_texture': 'too little depth or texture in the image; check the depth image',
+    'depth_missing': 'no depth for the image yet; check the depth or right image',
     'depth_invalid': 'too few pixels have depth; check the depth image and depth.max_range',
     'overlap': 'too little of the last key frame is still in view; move or turn more slowly',
     'flow': 'the image does not match the one before; blur, a jump, or too fast a motion',
     'outliers': 'most matched points disagree with one rigid motion; moving objects or bad depth',
     'geometry': 'the points hardly fix the motion; too flat or too narrow a scene',
-    'gap': 'no image for longer than tracking.max_gap',
     'parallax': 'waiting for the camera to move sideways, so that depth can be found from motion',
 }
 

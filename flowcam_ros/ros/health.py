@@ -77,6 +77,7 @@ class Health:
         self.rejected = Recent()
         self.dropped = Recent()
         self.skipped = 0
+        self.unpaired = 0
         self.processed = 0
         self.last_rejection = ''
         self.missing_transform: str | None = None
@@ -159,6 +160,7 @@ class Health:
                 'frames dropped': self.dropped.total.total(),
                 'frames rejected': self.rejected.total.total(),
                 'frames skipped by max_rate': self.skipped,
+                'frames without partner': self.unpaired,
             }
             for role, stream in self.streams.items():
                 if stream.count:

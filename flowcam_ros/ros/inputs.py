@@ -114,6 +114,7 @@ class Inputs:
             self._take_up(Packet(image))
         for pairing in list(self._pairings.values()):
             pairing.add_image(image)
+        self._health.unpaired = sum(pairing.unpaired for pairing in self._pairings.values())
 
     def _settle(self, role: str | None) -> None:
         """Listen to the chosen partner alone; None: no choice was made yet."""

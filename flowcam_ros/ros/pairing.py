@@ -10,7 +10,6 @@ when time jumps.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 from message_filters import SimpleFilter
@@ -27,6 +26,9 @@ class Pairing(SimpleFilter):
     Args:
         max_interval: largest difference of the stamps, seconds; 0 pairs equal stamps only.
         queue_size: unpaired messages kept per input.
+
+    Attributes:
+        unpaired: number of images that were given up for want of a partner.
     """
 
     def __init__(self, max_interval: float, queue_size: int) -> None:
@@ -35,12 +37,6 @@ class Pairing(SimpleFilter):
         self._images = _Queue(queue_size)
         self._partners = _Queue(queue_size)
         self.unpaired = 0
-
-    def connectInput(self, inputs: Sequence[SimpleFilter]) -> None:
-        """Listen to two filters: the images, and their partners."""
-        images, partners = inputs
-        images.registerCallback(self.add_image)
-        partners.registerCallback(self.add_partner)
 
     def add_image(self, image: Any) -> None:
         """Take an image."""

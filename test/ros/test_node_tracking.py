@@ -303,6 +303,25 @@ def test_trajectory_is_saved_whole_and_never_over_another(
     assert [p.name for p in tmp_path.iterdir()] == ['run.tum']
 
 
+def test_a_subscriber_that_cannot_be_reached_is_told(running: tuple[Any, Any]) -> None:
+    process, probe = running
+    latched = QoSProfile(
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
+    listener = probe.listen(PathMsg, 'path', lambda _: None, latched)
+    misfit = probe.listen(Image, 'depth/image_rect', lambda _: None, latched)
+    expected = (
+        '/depth/image_rect: a subscriber asks for reliable, transient_local, but this node offers '
+        'reliable, volatile, so nothing reaches it'
+    )
+    probe.until(lambda: expected in process.log, 'the warning')
+    assert '/path:' not in process.log
+    for subscription in (listener, misfit):
+        probe.node.destroy_subscription(subscription)
+
+
 def test_parameters_over_dds(probe: Any) -> None:
     described = probe.call(
         DescribeParameters, 'describe_parameters', DescribeParameters.Request(names=['base_frame'])
