@@ -110,29 +110,30 @@ def refine_points(
 ) -> RefinedPoints:
     """Refine the flow of textured points by Lucas-Kanade, there and back again.
 
-    Where the dense flow sent many points astray (large motion in poor texture), these get a second
-    chance: a search from coarse to fine with a larger window.
-
     Args:
         source: grey source image.
         target: grey target image.
         points: (n, 2) positions in the source.
         texture: (n,) at the points, from :func:`texture_map`.
-        start: (n, 2) first guess of the positions in the target, from dense flow.
+        start: (n, 2) guess of the positions in the target, right to a few pixels.
         max_inconsistency: largest distance after the round trip, pixels.
     """
-    if len(points) == 0:
-        none = np.zeros(0, np.float32)
-        return RefinedPoints(points.copy(), none, none.astype(bool))
-    found, gap, residual = _there_and_back(source, target, points, start, _FINE)
-    lost = gap >= max_inconsistency
-    if np.count_nonzero(lost) > _ASTRAY_SHARE * len(points):
-        again = _there_and_back(source, target, points[lost], points[lost], _COARSE_TO_FINE)
-        found[lost], gap[lost], residual[lost] = again
-    noise = np.clip(residual, _GREY_NOISE, 255.0)
-    area = _FINE.window**2
-    sigma = np.sqrt(_BEST_SIGMA_PX**2 + noise**2 / (area * texture) + (0.5 * gap) ** 2)
-    return RefinedPoints(found, sigma.astype(np.float32), gap < max_inconsistency)
+    return _matched(source, target, points, texture, start, max_inconsistency, _FINE)
+
+
+def search_points(
+    source: UInt8[np.ndarray, 'height width'],
+    target: UInt8[np.ndarray, 'height width'],
+    points: Float[np.ndarray, 'n 2'],
+    texture: Float[np.ndarray, ' n'],
+    max_inconsistency: float,
+) -> RefinedPoints:
+    """Find textured points again from coarse to fine, with no guess where they are.
+
+    Slower than :func:`refine_points`, whose arguments these are; for motion too large, or texture
+    too poor, for dense flow.
+    """
+    return _matched(source, target, points, texture, points, max_inconsistency, _COARSE_TO_FINE)
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,25 @@ class _Search:
 _FINE = _Search(window=13, levels=0)
 _COARSE_TO_FINE = _Search(window=21, levels=4)
 _ASTRAY = 1e3
-# A few lost points are occlusions, which no search finds.
-_ASTRAY_SHARE = 0.3
+
+
+def _matched(
+    source: UInt8[np.ndarray, 'height width'],
+    target: UInt8[np.ndarray, 'height width'],
+    points: Float[np.ndarray, 'n 2'],
+    texture: Float[np.ndarray, ' n'],
+    start: Float[np.ndarray, 'n 2'],
+    max_inconsistency: float,
+    search: _Search,
+) -> RefinedPoints:
+    if len(points) == 0:
+        none = np.zeros(0, np.float32)
+        return RefinedPoints(points.copy(), none, none.astype(bool))
+    found, gap, residual = _there_and_back(source, target, points, start, search)
+    noise = np.clip(residual, _GREY_NOISE, 255.0)
+    information = search.window**2 * texture
+    sigma = np.sqrt(_BEST_SIGMA_PX**2 + noise**2 / information + (0.5 * gap) ** 2)
+    return RefinedPoints(found, sigma.astype(np.float32), gap < max_inconsistency)
 
 
 def _there_and_back(

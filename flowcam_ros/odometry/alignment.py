@@ -11,21 +11,28 @@ import torch
 from jaxtyping import Bool, Float
 
 from flowcam_ros.correspondence.flow import Flow, FlowEstimator
-from flowcam_ros.correspondence.points import refine_points
+from flowcam_ros.correspondence.points import RefinedPoints, refine_points, search_points
 from flowcam_ros.depth.estimate import DepthEstimate
+from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.projection import project, rays
-from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.geometry.se3 import Matrix4, Vector3
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.keyframe import Keyframe
-from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, start_cost
+from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, fit_rotation, start_cost
 from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose, lift
 
 _MIN_FIT_POINTS = 6
 # A fit that explains less than this share of the points shows where to look for the others.
 _WELL_MATCHED = 0.7
 _GUIDED_ROUNDS = 2
+# Below this share dense flow has failed, and the points are sought without it.
+_HARDLY_MATCHED = 0.3
+# Depth known to this share of itself tells where a point is to be expected.
+_KNOWN_DEPTH = 0.15
+# Where a rotation leaves less than this, no translation can be told.
+_MIN_PARALLAX_PX = 1.0
 # Standard deviation of one coordinate from the median length of a 2-D error.
 _SIGMA_OF_MEDIAN = 1.0 / 1.1774
 
@@ -74,6 +81,16 @@ class Alignment:
         return self.inliers / self.matched if self.matched else 0.0
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """What is fitted to what."""
+
+    keyframe: Keyframe
+    frame: PreparedFrame
+    target_depth: DepthEstimate | None
+    flow: Flow
+
+
 class Aligner:
     """Fits frames to key frames."""
 
@@ -88,7 +105,7 @@ class Aligner:
         frame: PreparedFrame,
         target_depth: DepthEstimate | None,
         starts: list[Matrix4],
-        refined: int,
+        seeds: list[Vector3],
         start_flow: Float[np.ndarray, 'height width 2'] | None,
     ) -> Alignment:
         """Fit a frame to a key frame.
@@ -98,50 +115,68 @@ class Aligner:
             frame: the target, of the same camera.
             target_depth: measured depth of the frame, if any.
             starts: first guesses of target_from_source, the most trusted first.
-            refined: how many of the guesses, the cheapest first, are refined to find the best.
+            seeds: translations to try besides, where the frames before tell nothing of it.
             start_flow: first guess of the flow.
         """
         flow = self._flow.estimate(keyframe.frame.grey, frame.grey, start_flow)
         pixels = keyframe.points.pixels
         at = np.rint(pixels).astype(np.intp)
         guess = pixels + flow.displacement[at[:, 1], at[:, 0]]
-        best = self._fit_from(keyframe, frame, target_depth, flow, guess, starts, refined)
+        pair = _Pair(keyframe, frame, target_depth, flow)
+        best = self._fit_matches(pair, guess, self._matches_near(pair, guess), starts, seeds)
+        best = self._guided(pair, best, guess)
+        if best.inliers < _HARDLY_MATCHED * len(pixels):
+            found = search_points(
+                keyframe.frame.grey,
+                frame.grey,
+                pixels,
+                keyframe.texture,
+                self._config.flow.max_inconsistency,
+            )
+            other = self._fit_matches(pair, found.target, found, starts, seeds)
+            best = max(best, self._guided(pair, other, guess), key=lambda a: a.inliers)
+        return best
+
+    def _matches_near(self, pair: _Pair, guess: Float[np.ndarray, 'n 2']) -> RefinedPoints:
+        keyframe = pair.keyframe
+        return refine_points(
+            keyframe.frame.grey,
+            pair.frame.grey,
+            keyframe.points.pixels,
+            keyframe.texture,
+            guess,
+            self._config.flow.max_inconsistency,
+        )
+
+    def _guided(self, pair: _Pair, best: Alignment, guess: Float[np.ndarray, 'n 2']) -> Alignment:
+        """Look for the points that a fit lacks where it expects them, while that finds more."""
         for _ in range(_GUIDED_ROUNDS):
             if best.covariance is None or best.inliers > _WELL_MATCHED * best.followed:
                 break
-            guess = _expected_pixels(keyframe, best.target_from_source, guess)
+            guess = _expected_pixels(pair.keyframe, best.target_from_source, guess)
             pose = [best.target_from_source]
-            again = self._fit_from(keyframe, frame, target_depth, flow, guess, pose, 1)
+            again = self._fit_matches(pair, guess, self._matches_near(pair, guess), pose, [])
             if again.inliers <= best.inliers:
                 break
             best = again
         return best
 
-    def _fit_from(
+    def _fit_matches(
         self,
-        keyframe: Keyframe,
-        frame: PreparedFrame,
-        target_depth: DepthEstimate | None,
-        flow: Flow,
+        pair: _Pair,
         guess: Float[np.ndarray, 'n 2'],
+        matches: RefinedPoints,
         starts: list[Matrix4],
-        refined: int,
+        seeds: list[Vector3],
     ) -> Alignment:
-        """Match the points near a guess of their pixels, and fit the pose to the matches."""
+        """Fit the pose to matches that were sought near ``guess``."""
+        keyframe, frame = pair.keyframe, pair.frame
         pixels = keyframe.points.pixels
-        matches = refine_points(
-            keyframe.frame.grey,
-            frame.grey,
-            pixels,
-            keyframe.texture,
-            guess,
-            self._config.flow.max_inconsistency,
-        )
         inside = (guess >= 0).all(1) & (guess < (frame.camera.width, frame.camera.height)).all(1)
-        points, kept = lift(keyframe, matches, target_depth, self._device)
+        points, kept = lift(keyframe, matches, pair.target_depth, self._device)
         moved = np.linalg.norm(matches.target - pixels, axis=1)[matches.valid]
         unfitted = Alignment(
-            flow=flow,
+            flow=pair.flow,
             points=points,
             kept=kept,
             followed=int(np.count_nonzero(inside)),
@@ -153,7 +188,7 @@ class Aligner:
         )
         if len(points) < _MIN_FIT_POINTS:
             return unfitted
-        fit = self._fit(points, frame, starts, refined)
+        fit = self._fit(points, frame, starts, seeds)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted
         return self._fitted(unfitted, frame, fit)
@@ -163,17 +198,24 @@ class Aligner:
         points: Correspondences,
         frame: PreparedFrame,
         starts: list[Matrix4],
-        refined: int,
+        seeds: list[Vector3],
     ) -> PoseFit:
-        camera = frame.camera
+        """Fit from the cheapest guess; where seeds are given, also from each of them."""
+        camera, iterations = frame.camera, self._config.pose.iterations
         candidates = [torch.from_numpy(s).to(self._device) for s in starts]
         closed = closed_form_pose(points, camera)
         if closed is not None:
             candidates.append(closed)
-        candidates.sort(key=lambda pose: start_cost(points, camera, pose))
-        iterations = self._config.pose.iterations
-        fits = [fit_pose(points, camera, pose, iterations) for pose in candidates[:refined]]
-        return min(fits, key=lambda fit: fit.scale)
+        chosen = [min(candidates, key=lambda pose: start_cost(points, camera, pose))]
+        if seeds:
+            rotation = fit_rotation(points, camera, starts[0])
+            if _unexplained_px(points, frame, rotation) > _MIN_PARALLAX_PX:
+                for seed in seeds:
+                    pose = se3.from_rotation_translation(rotation, seed)
+                    chosen.append(torch.from_numpy(pose).to(self._device))
+        fits = [fit_pose(points, camera, pose, iterations) for pose in chosen]
+        scale = min(fit.scale for fit in fits)
+        return min(fits, key=lambda fit: fit.cost(scale))
 
     def _fitted(self, alignment: Alignment, frame: PreparedFrame, fit: PoseFit) -> Alignment:
         """Complete an alignment with what the fit found."""
@@ -198,15 +240,24 @@ class Aligner:
 def _expected_pixels(
     keyframe: Keyframe, target_from_source: Matrix4, guess: Float[np.ndarray, 'n 2']
 ) -> Float[np.ndarray, 'n 2']:
-    """Return where a pose puts the key frame's points; the old guess where that is nowhere."""
+    """Return where a pose puts the key frame's points; ``guess`` where depth is hardly known."""
     camera, points = keyframe.frame.camera, keyframe.points
     pose = torch.from_numpy(target_from_source)
     source = torch.from_numpy(points.pixels).double()
     inverse = torch.from_numpy(points.inverse_depth).double()
     moved = rays(camera, source) @ pose[:3, :3].T + inverse.unsqueeze(-1) * pose[:3, 3]
     pixels = project(camera, moved).numpy().astype(np.float32)
-    seen = ((moved[:, 2] > 0.05) & (inverse > 0)).numpy()[:, None] & np.isfinite(pixels)
-    return np.where(seen.all(1, keepdims=True), pixels, guess)
+    known = points.variance < (_KNOWN_DEPTH * points.inverse_depth) ** 2
+    known &= (moved[:, 2] > 0.05).numpy()
+    return np.where(known[:, None], pixels, guess)
+
+
+def _unexplained_px(
+    points: Correspondences, frame: PreparedFrame, rotation: Float[np.ndarray, '3 3']
+) -> float:
+    """Return the median distance between matches and where a rotation alone puts the points."""
+    turned = rays(frame.camera, points.source) @ torch.from_numpy(rotation).to(points.source).T
+    return float((project(frame.camera, turned) - points.target).norm(dim=-1).median())
 
 
 def _parallax(points: Correspondences, frame: PreparedFrame, fit: PoseFit) -> float:

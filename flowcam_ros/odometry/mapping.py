@@ -14,7 +14,7 @@ from flowcam_ros.depth.motion import MotionDepth
 from flowcam_ros.depth.source import DepthSource
 from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.prepare import PreparedFrame
-from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.geometry.se3 import Matrix4, Vector3
 from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths
 from flowcam_ros.odometry.point_depths import carry_points, learn_points
@@ -23,7 +23,7 @@ from flowcam_ros.odometry.pose_solver import fit_rotation
 # Less parallax than this does not tell a translation from an error of flow and rotation.
 _MIN_PARALLAX_PX = 1.0
 # The first map is built once the translation explains this much.
-_START_PARALLAX_PX = 3.0
+_START_PARALLAX_PX = 5.0
 
 
 @runtime_checkable
@@ -42,8 +42,8 @@ class Mapper(Protocol):
         ...
 
     @property
-    def seeds(self) -> list[Matrix4]:
-        """Extra first guesses of target_from_source while not ready."""
+    def seeds(self) -> list[Vector3]:
+        """Translations of target_from_source to try while not ready."""
         ...
 
     def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
@@ -95,7 +95,7 @@ class MeasuredMapper:
         return True
 
     @property
-    def seeds(self) -> list[Matrix4]:
+    def seeds(self) -> list[Vector3]:
         """See Mapper; none are needed."""
         return []
 
@@ -150,16 +150,11 @@ class MotionMapper:
         return self._ready
 
     @property
-    def seeds(self) -> list[Matrix4]:
+    def seeds(self) -> list[Vector3]:
         """Small translations along each axis: from rest, the fit may fall either way."""
         if self._ready:
             return []
-        seeds = []
-        for direction in np.vstack([np.eye(3), -np.eye(3)]):
-            seed = np.eye(4)
-            seed[:3, 3] = 0.05 * direction
-            seeds.append(seed)
-        return seeds
+        return [0.05 * axis for axis in np.vstack([np.eye(3), -np.eye(3)])]
 
     def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
         """See Mapper; nothing is measured."""
@@ -221,13 +216,16 @@ class MotionMapper:
         """See Mapper."""
         if alignment.holds_translation or alignment.inlier_ratio < 0.5:
             return keyframe
+        # depth learnt from a short first step would hold the pose in whatever minimum it fell
+        if not self._ready and alignment.parallax_px < _START_PARALLAX_PX:
+            return keyframe
         depth = self._filter.update(
             keyframe.depth,
             alignment.flow,
             alignment.target_from_source,
             alignment.translation_sigma,
         )
-        self._ready = self._ready or alignment.parallax_px >= _START_PARALLAX_PX
+        self._ready = True
         points = learn_points(keyframe, alignment)
         return dataclasses.replace(keyframe, depth=depth, points=points)
 

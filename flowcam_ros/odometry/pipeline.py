@@ -187,11 +187,12 @@ class VisualOdometry:
     ) -> Alignment:
         expected = se3.inverse(predicted) @ keyframe.world_from_camera
         held = se3.inverse(self._motion.last_pose) @ keyframe.world_from_camera
-        starts = [expected, held, *mapper.seeds]
-        refined = 1 if mapper.ready else 3
+        starts = [expected, held]
         last = self._last if keyframe is self._keyframe else None
         start_flow = last.flow.displacement if last is not None else None
-        alignment = self._aligner.align(keyframe, frame, measured, starts, refined, start_flow)
+        alignment = self._aligner.align(
+            keyframe, frame, measured, starts, mapper.seeds, start_flow
+        )
         return mapper.constrain(alignment, keyframe, held)
 
     def _accept(

@@ -30,20 +30,22 @@ _CHI2_BEHIND = 1e6  # points behind the camera: beyond any inlier
 
 @dataclass(frozen=True)
 class Residuals:
-    """What remains at one pose and set of depths, and how it changes; n points.
+    """What remains at one pose and set of depths; n points.
 
     Attributes:
+        pose: (4, 4) where they were taken.
+        moved: (n, 3) points of the target camera times their source inverse depth.
+        depth: (n,) inverse depths of the source.
         residual: (n, 3) pixel x, pixel y, inverse depth in the target.
-        by_pose: (n, 3, 6) derivative by a small motion (translation, rotation) of the target.
-        by_depth: (n, 3) derivative by the source's inverse depth.
         prior: (n,) inverse depth minus what was known of it.
         chi2_pixel: (n,) squared error of pixel and prior in units of their variances.
         chi2_depth: (n,) the same of the target's inverse depth.
     """
 
+    pose: Tensor
+    moved: Tensor
+    depth: Tensor
     residual: Tensor
-    by_pose: Tensor
-    by_depth: Tensor
     prior: Tensor
     chi2_pixel: Tensor
     chi2_depth: Tensor
@@ -54,8 +56,8 @@ class Residuals:
 
     def cost(self, scale: float) -> float:
         """Return the mean robust cost."""
-        pixel = _student_cost(self.chi2_pixel / scale**2, 2.0)
-        depth = _student_cost(self.chi2_depth / scale**2, 1.0)
+        pixel = student_cost(self.chi2_pixel / scale**2, 2.0)
+        depth = student_cost(self.chi2_depth / scale**2, 1.0)
         return float((pixel + depth).mean())
 
 
@@ -103,29 +105,49 @@ class PoseProblem:
         )
 
     def residuals(self, pose: Tensor, depth: Tensor) -> Residuals:
-        """Return residuals and derivatives at a pose (target_from_source) and inverse depths."""
+        """Return the residuals at a pose (target_from_source) and inverse depths."""
         p, camera = self._points, self._camera
         moved = self._rays @ pose[:3, :3].T + depth.unsqueeze(-1) * pose[:3, 3]
         z = moved[:, 2].clamp_min(_MIN_Z)
-        x_over_z, y_over_z, target_depth = moved[:, 0] / z, moved[:, 1] / z, depth / z
         residual = torch.stack(
             [
-                camera.fx * x_over_z + camera.cx - p.target[:, 0],
-                camera.fy * y_over_z + camera.cy - p.target[:, 1],
-                target_depth - p.target_inverse_depth,
+                camera.fx * moved[:, 0] / z + camera.cx - p.target[:, 0],
+                camera.fy * moved[:, 1] / z + camera.cy - p.target[:, 1],
+                depth / z - p.target_inverse_depth,
             ],
             -1,
         )
-        by_point = _derivative_by_point(camera, x_over_z, y_over_z, z, target_depth)
-        by_depth = by_point @ pose[:3, 3]
-        by_depth[:, 2] += 1.0 / z
         prior = depth - p.inverse_depth
         chi2 = (residual[:, :2] ** 2).sum(-1) * self._pixel_information
         chi2 = chi2 + prior**2 * self._prior_information
         chi2 = torch.where(moved[:, 2] > _MIN_Z, chi2, torch.full_like(chi2, _CHI2_BEHIND))
         chi2_depth = residual[:, 2] ** 2 * self._target_information
-        by_pose = _derivative_by_pose(by_point, moved, depth)
-        return Residuals(residual, by_pose, by_depth, prior, chi2, chi2_depth)
+        return Residuals(pose, moved, depth, residual, prior, chi2, chi2_depth)
+
+    def derivatives(self, at: Residuals) -> tuple[Tensor, Tensor]:
+        """Return how residuals change with the pose and with the depth of their point.
+
+        Returns:
+            (n, 3, 6) by a small motion (translation, rotation vector) in target axes, and (n, 3)
+            by the source's inverse depth.
+        """
+        camera, depth = self._camera, at.depth
+        inverse_z = 1.0 / at.moved[:, 2].clamp_min(_MIN_Z)
+        fx, fy = camera.fx * inverse_z, camera.fy * inverse_z
+        zero = torch.zeros_like(fx)
+        by_z = (
+            -fx * at.moved[:, 0] * inverse_z,
+            -fy * at.moved[:, 1] * inverse_z,
+            -depth * inverse_z**2,
+        )
+        flat = torch.stack([fx, zero, by_z[0], zero, fy, by_z[1], zero, zero, by_z[2]], -1)
+        by_point = flat.view(-1, 3, 3)
+        by_depth = by_point @ at.pose[:3, 3]
+        by_depth[:, 2] += inverse_z
+        # the point scaled by its inverse depth moves by depth * dt + dw x point
+        by_translation = by_point * depth[:, None, None]
+        by_rotation = torch.linalg.cross(at.moved.unsqueeze(1).expand_as(by_point), by_point)
+        return torch.cat([by_translation, by_rotation], -1), by_depth
 
     def normal_equations(self, at: Residuals, scale: float) -> NormalEquations:
         """Weight the residuals robustly and eliminate the depths (Schur complement)."""
@@ -136,47 +158,23 @@ class PoseProblem:
         information = torch.stack([pixel, pixel, target], -1) / scale**2
         prior_information = self._prior_information * weights / scale**2
 
-        weighted = information.unsqueeze(-1) * at.by_pose
-        hessian = weighted.reshape(-1, 6).T @ at.by_pose.reshape(-1, 6)
+        by_pose, by_depth = self.derivatives(at)
+        weighted = information.unsqueeze(-1) * by_pose
+        hessian = weighted.reshape(-1, 6).T @ by_pose.reshape(-1, 6)
         gradient = weighted.reshape(-1, 6).T @ at.residual.reshape(-1)
-        cross = (weighted * at.by_depth.unsqueeze(-1)).sum(1)
-        curvature = (information * at.by_depth**2).sum(-1) + prior_information
-        slope = (information * at.by_depth * at.residual).sum(-1) + prior_information * at.prior
+        cross = (weighted * by_depth.unsqueeze(-1)).sum(1)
+        curvature = (information * by_depth**2).sum(-1) + prior_information
+        slope = (information * by_depth * at.residual).sum(-1) + prior_information * at.prior
         curvature = curvature.clamp_min(1e-30)
         hessian = hessian - (cross / curvature.unsqueeze(-1)).T @ cross
         gradient = gradient - cross.T @ (slope / curvature)
         return NormalEquations(hessian, gradient, weights, cross, curvature, slope)
 
 
-def _derivative_by_point(
-    camera: CameraModel,
-    x_over_z: Tensor,
-    y_over_z: Tensor,
-    z: Tensor,
-    target_depth: Tensor,
-) -> Tensor:
-    """Return (n, 3, 3): pixel x, pixel y and inverse depth by the scaled target point."""
-    zero = torch.zeros_like(z)
-    return torch.stack(
-        [
-            torch.stack([camera.fx / z, zero, -camera.fx * x_over_z / z], -1),
-            torch.stack([zero, camera.fy / z, -camera.fy * y_over_z / z], -1),
-            torch.stack([zero, zero, -target_depth / z], -1),
-        ],
-        -2,
-    )
-
-
-def _derivative_by_pose(by_point: Tensor, moved: Tensor, depth: Tensor) -> Tensor:
-    """Return (n, 3, 6): the point scaled by its inverse depth moves by depth * dt + dw x point."""
-    by_translation = by_point * depth[:, None, None]
-    by_rotation = torch.linalg.cross(moved.unsqueeze(1).expand_as(by_point), by_point)
-    return torch.cat([by_translation, by_rotation], -1)
-
-
 def _student_weight(chi2: Tensor, dimension: float) -> Tensor:
     return (_STUDENT_DOF + dimension) / (_STUDENT_DOF + chi2)
 
 
-def _student_cost(chi2: Tensor, dimension: float) -> Tensor:
+def student_cost(chi2: Tensor, dimension: float) -> Tensor:
+    """Return the negative log likelihood of Student's t, up to a constant."""
     return 0.5 * (_STUDENT_DOF + dimension) * torch.log1p(chi2 / _STUDENT_DOF)

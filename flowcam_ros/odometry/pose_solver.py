@@ -20,7 +20,7 @@ from torch import Tensor
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
-from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals
+from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals, student_cost
 from flowcam_ros.odometry.scene_flow import Correspondences
 
 # Levenberg-Marquardt damping, relative to the diagonal of the normal matrix.
@@ -51,6 +51,10 @@ class PoseFit:
     chi2: Float[Tensor, ' n']
     scale: float
     condition: float
+
+    def cost(self, scale: float) -> float:
+        """Return the mean robust cost of pixels and depths; compares fits of the same points."""
+        return float(student_cost(self.chi2 / scale**2, 2.0).mean())
 
 
 def fit_pose(

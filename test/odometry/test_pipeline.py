@@ -50,12 +50,7 @@ class Run:
         return np.array([e.world_from_camera[:3, 3] for e in self.estimates])
 
     def path(self) -> float:
-        return float(
-            sum(
-                np.linalg.norm(b[:3, 3] - a[:3, 3])
-                for a, b in pairwise(self.truth)
-            )
-        )
+        return float(sum(np.linalg.norm(b[:3, 3] - a[:3, 3]) for a, b in pairwise(self.truth)))
 
     def scaled_error(self) -> float:
         """Return the RMSE after the best similarity, metres."""
