@@ -111,7 +111,7 @@ def test_wild_flow_never_makes_wild_depth(seed: int) -> None:
     depth = MotionDepth()
     estimate = depth.start(frame())
     for k in range(12):
-        displacement = rng.normal(scale=10.0**(k % 5), size=(120, 160, 2)).astype(np.float32)
+        displacement = rng.normal(scale=10.0 ** (k % 5), size=(120, 160, 2)).astype(np.float32)
         flow = Flow(displacement, rng.uniform(size=(120, 160)).astype(np.float32))
         pose = se3.exp(rng.normal(scale=[2, 2, 2, 1, 1, 1]))
         estimate = depth.update(estimate, flow, pose, float(rng.uniform(0, 1)))

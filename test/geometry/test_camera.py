@@ -40,9 +40,7 @@ def test_bad_calibrations_are_refused_in_words(changes: dict, words: str) -> Non
         CameraModel(**{**good, **changes})
 
 
-@given(
-    st.integers(16, 2000), st.integers(16, 2000), st.floats(-400, 1000), st.floats(-400, 1000)
-)
+@given(st.integers(16, 2000), st.integers(16, 2000), st.floats(-400, 1000), st.floats(-400, 1000))
 def test_resizing_moves_pixels_as_their_areas_move(
     width: int, height: int, x: float, y: float
 ) -> None:
