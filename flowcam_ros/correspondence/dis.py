@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from flowcam_ros.correspondence.config import FlowConfig
-from flowcam_ros.correspondence.flow import Flow
 
 _PRESETS = {
     'ultrafast': cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -29,18 +28,26 @@ class DisFlow:
         self._back: Any = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
         self._max_inconsistency = config.max_inconsistency
 
-    def estimate(
+    def displacement(
         self,
         source: UInt8[np.ndarray, 'height width'],
         target: UInt8[np.ndarray, 'height width'],
         start: Float[np.ndarray, 'height width 2'] | None = None,
-    ) -> Flow:
-        """Return the flow from ``source`` to ``target``; see FlowEstimator."""
+    ) -> Float[np.ndarray, 'height width 2']:
+        """See FlowEstimator."""
         first = None if start is None else start.astype(np.float32, copy=True)
-        displacement = self._dis.calc(source, target, first)
+        return self._dis.calc(source, target, first)
+
+    def confidence(
+        self,
+        source: UInt8[np.ndarray, 'height width'],
+        target: UInt8[np.ndarray, 'height width'],
+        displacement: Float[np.ndarray, 'height width 2'],
+    ) -> Float[np.ndarray, 'height width']:
+        """See FlowEstimator; falls from 1 to 0 as the way there and back fails to close."""
         error = self._inconsistency(source, target, displacement)
         confidence = 1.0 - error / np.float32(self._max_inconsistency)
-        return Flow(displacement, np.maximum(confidence, 0.0, out=confidence))
+        return np.maximum(confidence, 0.0, out=confidence)
 
     def _inconsistency(
         self,

@@ -25,13 +25,36 @@ class Flow:
 
 @runtime_checkable
 class FlowEstimator(Protocol):
-    """Dense optical flow between two grey images of one size."""
+    """Dense optical flow between two grey images of one size.
 
-    def estimate(
+    How far to trust it is asked for separately: it costs time, and who only starts from the flow
+    does not need it.
+    """
+
+    def displacement(
         self,
         source: UInt8[np.ndarray, 'height width'],
         target: UInt8[np.ndarray, 'height width'],
         start: Float[np.ndarray, 'height width 2'] | None = None,
-    ) -> Flow:
-        """Return the flow from ``source`` to ``target``; ``start`` is a first guess."""
+    ) -> Float[np.ndarray, 'height width 2']:
+        """Return where each source pixel goes; ``start`` is a first guess, left unchanged."""
         ...
+
+    def confidence(
+        self,
+        source: UInt8[np.ndarray, 'height width'],
+        target: UInt8[np.ndarray, 'height width'],
+        displacement: Float[np.ndarray, 'height width 2'],
+    ) -> Float[np.ndarray, 'height width']:
+        """Return how far to trust a displacement, 0 to 1; 0 where nothing corresponds."""
+        ...
+
+
+def estimate_flow(
+    estimator: FlowEstimator,
+    source: UInt8[np.ndarray, 'height width'],
+    target: UInt8[np.ndarray, 'height width'],
+) -> Flow:
+    """Return displacement and confidence together."""
+    displacement = estimator.displacement(source, target)
+    return Flow(displacement, estimator.confidence(source, target, displacement))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from flowcam_ros.correspondence.flow import Flow, FlowEstimator
+from flowcam_ros.correspondence.flow import FlowEstimator
 from flowcam_ros.correspondence.points import RefinedPoints, refine_points, search_points
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry import se3
@@ -42,7 +42,7 @@ class Alignment:
     """How a frame fits a key frame.
 
     Attributes:
-        flow: dense, from the key frame to the frame.
+        displacement: dense flow from the key frame to the frame, pixels.
         points: the matched points with their depths.
         kept: which points of the key frame these are.
         followed: points of the key frame whose flow stayed in the picture.
@@ -59,7 +59,7 @@ class Alignment:
         holds_translation: the translation is an expectation, the pictures do not tell it.
     """
 
-    flow: Flow
+    displacement: Float[np.ndarray, 'height width 2']
     points: Correspondences
     kept: Bool[np.ndarray, ' n']
     followed: int
@@ -88,7 +88,7 @@ class _Pair:
     keyframe: Keyframe
     frame: PreparedFrame
     target_depth: DepthEstimate | None
-    flow: Flow
+    displacement: Float[np.ndarray, 'height width 2']
 
 
 class Aligner:
@@ -118,11 +118,11 @@ class Aligner:
             seeds: translations to try besides, where the frames before tell nothing of it.
             start_flow: first guess of the flow.
         """
-        flow = self._flow.estimate(keyframe.frame.grey, frame.grey, start_flow)
+        displacement = self._flow.displacement(keyframe.frame.grey, frame.grey, start_flow)
         pixels = keyframe.points.pixels
         at = np.rint(pixels).astype(np.intp)
-        guess = pixels + flow.displacement[at[:, 1], at[:, 0]]
-        pair = _Pair(keyframe, frame, target_depth, flow)
+        guess = pixels + displacement[at[:, 1], at[:, 0]]
+        pair = _Pair(keyframe, frame, target_depth, displacement)
         best = self._fit_matches(pair, guess, self._matches_near(pair, guess), starts, seeds)
         best = self._guided(pair, best, guess)
         if best.inliers < _HARDLY_MATCHED * len(pixels):
@@ -176,7 +176,7 @@ class Aligner:
         points, kept = lift(keyframe, matches, pair.target_depth, self._device)
         moved = np.linalg.norm(matches.target - pixels, axis=1)[matches.valid]
         unfitted = Alignment(
-            flow=pair.flow,
+            displacement=pair.displacement,
             points=points,
             kept=kept,
             followed=int(np.count_nonzero(inside)),

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from flowcam_ros.correspondence.flow import FlowEstimator
+from flowcam_ros.correspondence.flow import Flow, FlowEstimator, estimate_flow
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.depth.motion import MotionDepth
 from flowcam_ros.depth.source import DepthSource
@@ -77,7 +77,7 @@ class Mapper(Protocol):
         """Return the alignment without what the pictures cannot tell."""
         ...
 
-    def learn(self, keyframe: Keyframe, alignment: Alignment) -> Keyframe:
+    def learn(self, keyframe: Keyframe, frame: PreparedFrame, alignment: Alignment) -> Keyframe:
         """Return the key frame with its depth improved by one fitted frame."""
         ...
 
@@ -130,7 +130,7 @@ class MeasuredMapper:
         """See Mapper; measured depth leaves nothing open."""
         return alignment
 
-    def learn(self, keyframe: Keyframe, alignment: Alignment) -> Keyframe:
+    def learn(self, keyframe: Keyframe, frame: PreparedFrame, alignment: Alignment) -> Keyframe:
         """See Mapper; measured depth stays as it is."""
         return keyframe
 
@@ -179,7 +179,7 @@ class MotionMapper:
         alignment: Alignment,
     ) -> DepthEstimate | None:
         """See Mapper."""
-        back = self._flow.estimate(frame.grey, keyframe.frame.grey)
+        back = estimate_flow(self._flow, frame.grey, keyframe.frame.grey)
         return self._filter.carry(keyframe.depth, frame, back, alignment.target_from_source)
 
     def followed(self, keyframe: Keyframe, alignment: Alignment) -> PointDepths | None:
@@ -212,16 +212,18 @@ class MotionMapper:
             holds_translation=True,
         )
 
-    def learn(self, keyframe: Keyframe, alignment: Alignment) -> Keyframe:
+    def learn(self, keyframe: Keyframe, frame: PreparedFrame, alignment: Alignment) -> Keyframe:
         """See Mapper."""
         if alignment.holds_translation or alignment.inlier_ratio < 0.5:
             return keyframe
         # depth learnt from a short first step would hold the pose in whatever minimum it fell
         if not self._ready and alignment.parallax_px < _START_PARALLAX_PX:
             return keyframe
+        source, displacement = keyframe.frame.grey, alignment.displacement
+        confidence = self._flow.confidence(source, frame.grey, displacement)
         depth = self._filter.update(
             keyframe.depth,
-            alignment.flow,
+            Flow(displacement, confidence),
             alignment.target_from_source,
             alignment.translation_sigma,
         )

@@ -189,7 +189,7 @@ class VisualOdometry:
         held = se3.inverse(self._motion.last_pose) @ keyframe.world_from_camera
         starts = [expected, held]
         last = self._last if keyframe is self._keyframe else None
-        start_flow = last.flow.displacement if last is not None else None
+        start_flow = last.displacement if last is not None else None
         alignment = self._aligner.align(
             keyframe, frame, measured, starts, mapper.seeds, start_flow
         )
@@ -216,7 +216,7 @@ class VisualOdometry:
         step = 2.0 * rotated(fit, world_from_key[:3, :3])
         self._motion.accept(frame.stamp_ns, pose, covariance, step)
         with watch.step('learn'):
-            keyframe = mapper.learn(keyframe, alignment)
+            keyframe = mapper.learn(keyframe, frame, alignment)
         successor = None
         if self._is_due(keyframe, alignment):
             with watch.step('keyframe'):
