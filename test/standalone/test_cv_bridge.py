@@ -155,6 +155,12 @@ def test_an_array_that_does_not_suit_its_encoding_is_an_error(image, encoding, e
         BRIDGE.cv2_to_imgmsg(image, encoding)
 
 
+def test_a_claim_without_data_reads_nothing() -> None:
+    message = Image(height=2**28, width=2**20, step=2**20, encoding='8UC1')
+    with pytest.raises(CvBridgeError):
+        BRIDGE.imgmsg_to_cv2(message, '32FC1')
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     height=st.integers(0, 2**32 - 1) | st.integers(0, 20),

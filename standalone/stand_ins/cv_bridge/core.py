@@ -36,17 +36,18 @@ class CvBridge:
         """
         name, channels = self.encoding_to_dtype_with_channels(img_msg.encoding)
         dtype = np.dtype(name).newbyteorder('>' if img_msg.is_bigendian else '<')
+        row = img_msg.width * dtype.itemsize * channels
+        # numpy does not check an empty buffer, and would read what lies behind it.
+        if img_msg.step < row or len(img_msg.data) < img_msg.height * img_msg.step:
+            raise CvBridgeError(
+                f'{len(img_msg.data)} bytes of data in rows of {img_msg.step} do not hold '
+                f'{img_msg.width}x{img_msg.height} pixels of {img_msg.encoding}'
+            )
         shape = (img_msg.height, img_msg.width, channels)
         strides = (img_msg.step, dtype.itemsize * channels, dtype.itemsize)
-        if img_msg.step < img_msg.width * strides[1]:
-            raise CvBridgeError(
-                f'step of {img_msg.step} bytes is too short for {img_msg.width} pixels of '
-                f'{img_msg.encoding}'
-            )
         try:
-            image = np.ndarray(
-                shape, dtype, np.frombuffer(img_msg.data, np.uint8), strides=strides
-            )
+            data = np.frombuffer(img_msg.data, np.uint8)
+            image: np.ndarray = np.ndarray(shape, dtype, data, strides=strides)
         except (TypeError, ValueError) as error:
             raise CvBridgeError(f'the data do not hold the image: {error}') from error
         image = np.ascontiguousarray(image[:, :, 0] if channels == 1 else image)
