@@ -45,7 +45,15 @@ def main() -> None:
         pins = subprocess.run(
             [
                 *(tools / 'bin/uv', 'pip', 'compile', '--quiet', '--universal'),
-                *('--python-version', '3.10', '--no-header', '--no-annotate', source),
+                *(
+                    '--fork-strategy',
+                    'fewest',
+                    '--python-version',
+                    '3.10',
+                    '--no-header',
+                    '--no-annotate',
+                    source,
+                ),
             ],
             check=True,
             capture_output=True,
