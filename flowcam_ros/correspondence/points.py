@@ -41,7 +41,7 @@ def texture_map(grey: UInt8[np.ndarray, 'height width']) -> Float[np.ndarray, 'h
     The smaller eigenvalue of the mean structure tensor, where it is well above what the image
     noise alone would make of a blank wall.
     """
-    texture = cv2.cornerMinEigenVal(grey, _TEXTURE_WINDOW, ksize=3)
+    texture: np.ndarray = cv2.cornerMinEigenVal(grey, _TEXTURE_WINDOW, ksize=3)
     # OpenCV scales 8-bit Sobel sums by 1 / (255 * 4 * window); true derivatives are Sobel / 8
     texture *= np.float32((255.0 * 4.0 / 8.0) ** 2)
     least = max(MIN_TEXTURE, _NOISE_MARGIN * _NOISE_TEXTURE * image_noise(grey) ** 2)

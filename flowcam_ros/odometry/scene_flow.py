@@ -63,8 +63,8 @@ def lift(
     points = keyframe.points
     keep = matched.valid & (points.inverse_depth > 0) & np.isfinite(points.variance)
     target = matched.target[keep]
-    target_inverse = np.zeros(len(target), np.float32)
-    target_variance = np.ones(len(target), np.float32)
+    target_inverse: np.ndarray = np.zeros(len(target), np.float32)
+    target_variance: np.ndarray = np.ones(len(target), np.float32)
     if target_depth is not None:
         found, found_variance = look_up(target_depth, target, keyframe.frame.camera)
         known = (found > 0) & np.isfinite(found_variance)

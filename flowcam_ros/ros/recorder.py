@@ -31,8 +31,8 @@ class TrajectoryRecorder:
     def clear(self) -> None:
         """Forget all poses; call when a new epoch begins."""
         with self._lock:
-            self._stamps = np.empty(0, np.int64)
-            self._poses = np.empty((0, 7))
+            self._stamps: np.ndarray = np.empty(0, np.int64)
+            self._poses: np.ndarray = np.empty((0, 7))
             self._size = 0
             self.forgotten = 0
 

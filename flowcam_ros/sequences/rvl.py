@@ -52,7 +52,9 @@ def decode_rvl(data: bytes | memoryview) -> UInt16[np.ndarray, 'height width']:
 def _numbers(data: bytes | memoryview) -> Int64[np.ndarray, ' count']:
     """Return every number of the nibble stream; padding nibbles at the end give zeros."""
     words = np.frombuffer(data, '<u4', count=len(data) // 4)
-    nibbles = ((words[:, None] >> np.arange(28, -1, -4, dtype=np.uint32)) & 15).reshape(-1)
+    nibbles: np.ndarray = (
+        (words[:, None] >> np.arange(28, -1, -4, dtype=np.uint32)) & 15
+    ).reshape(-1)
     last = np.flatnonzero((nibbles & 8) == 0)
     if not len(last):
         return np.zeros(0, np.int64)

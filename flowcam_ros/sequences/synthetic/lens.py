@@ -65,13 +65,13 @@ class Lens:
 
     def phase(self, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
         """Return x and y of every second sample, broadcastable to (rows, 4, 4 columns)."""
-        return tuple(
-            part.reshape(self.rows if part.shape[0] > 1 else 1, -1, part.shape[1])
-            for part in (
-                self.x[row % self.x.shape[0] :: 2, column::2],
-                self.y[row::2, column % self.y.shape[1] :: 2],
-            )
-        )  # type: ignore[return-value]
+
+        def by_rows(part: np.ndarray) -> np.ndarray:
+            return part.reshape(self.rows if part.shape[0] > 1 else 1, -1, part.shape[1])
+
+        x = self.x[row % self.x.shape[0] :: 2, column::2]
+        y = self.y[row::2, column % self.y.shape[1] :: 2]
+        return by_rows(x), by_rows(y)
 
     def samples(self, cells: np.ndarray) -> Float[np.ndarray, 'n 3 samples']:
         """Return the 64 rays of each of the given cells, float32."""

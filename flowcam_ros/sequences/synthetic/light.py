@@ -153,7 +153,7 @@ def _lit(
     picture: UInt8[np.ndarray, 'h w 3'], light: Float[np.ndarray, 'rows columns 3']
 ) -> UInt8[np.ndarray, 'h w 3']:
     rows, columns = picture.shape[:2]
-    shade = (np.clip(light, 0, 4) ** (1 / _GAMMA)).astype(np.float32)
+    shade: np.ndarray = (np.clip(light, 0, 4) ** (1 / _GAMMA)).astype(np.float32)
     shade = cv2.resize(shade, (columns, rows), interpolation=cv2.INTER_LINEAR)
     return np.clip(picture * shade + 0.5, 0, 255).astype(np.uint8)
 

@@ -10,6 +10,7 @@ samples in and around a pixel are then averaged, the outer ones counting half an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -210,7 +211,8 @@ def _keep_nearer(
     hit: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     nearer = hit[0] > best[0, cells]
-    for field, values in zip(best, (*hit, np.float32(rank)), strict=True):
+    fields: tuple[Any, ...] = (*hit, np.float32(rank))
+    for field, values in zip(best, fields, strict=True):
         field[cells] = np.where(nearer, values, field[cells])
 
 
@@ -257,7 +259,7 @@ def _averaged(
     phases: list[UInt8[np.ndarray, '_ _ 3']], height: int, width: int
 ) -> UInt8[np.ndarray, 'height width 3']:
     corner, top, left, centre = phases
-    total = corner[:height, :width].astype(np.uint16)
+    total: np.ndarray = corner[:height, :width].astype(np.uint16)
     for i, j in ((0, 1), (1, 0), (1, 1)):
         total += corner[i : height + i, j : width + j]
     for side in (top[:height, :width], top[1 : height + 1, :width]):
