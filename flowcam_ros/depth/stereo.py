@@ -39,7 +39,7 @@ class StereoDepth:
         focal_baseline = frame.camera.fx * right.baseline
         disparity = self._matcher(frame, focal_baseline).compute(frame.grey, grey)
         disparity = disparity.astype(np.float32) / np.float32(16.0)
-        inverse = disparity / np.float32(focal_baseline)
+        inverse = (disparity - _at_infinity(frame, right)) / np.float32(focal_baseline)
         known = (disparity > 0) & (inverse >= 1.0 / self._config.max_range)
         inverse = np.where(known, inverse, np.float32(0.0))
         sigma = np.float32(_DISPARITY_SIGMA_PX / focal_baseline)
@@ -57,8 +57,8 @@ class StereoDepth:
         if left.camera.is_distorted or right.camera.is_distorted:
             raise FrameRejected(
                 'stereo_unrectified',
-                'stereo needs rectified images (no distortion in both camera_info); put '
-                'image_proc or stereo_image_proc in front',
+                'stereo needs rectified images; put image_proc or stereo_image_proc in front and '
+                'take its topics, which are named image_rect (P then counts, not K and D)',
             )
         image = right.image
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
@@ -81,3 +81,9 @@ class StereoDepth:
             speckleRange=2,
             mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
         )
+
+
+def _at_infinity(frame: PreparedFrame, right: StereoImage) -> np.float32:
+    """Return the disparity of points at infinity: the principal points of the pair may differ."""
+    left = frame.source.camera
+    return np.float32((left.cx - right.camera.cx) * frame.camera.width / left.width)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stereo depth: right for a known disparity, refused in words when the pair does not fit."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -39,6 +41,20 @@ def test_depth_of_a_flat_wall(disparity: float) -> None:
     assert np.nanmedian(z) == pytest.approx(300.0 * BASELINE / disparity, rel=0.03)
     known = np.isfinite(result.depth())
     assert np.isinf(result.variance[~known]).all()
+
+
+@pytest.mark.parametrize('reduced', [1, 2])
+def test_principal_points_that_differ_shift_the_disparity(reduced: int) -> None:
+    """Rectified pairs need not share cx: the disparity at infinity is then not zero."""
+    matrix = np.array([[1, 0, -20.0], [0, 1, 0]], np.float32)
+    right = cv2.warpAffine(left_image(), matrix, (320, 240), borderMode=cv2.BORDER_REFLECT)
+    moved = dataclasses.replace(CAMERA, cx=CAMERA.cx - 8.0)
+    frame = Frame(0, left_image(), CAMERA, right=StereoImage(right, moved, BASELINE))
+    prepared = FramePreparer(320 * 240 // reduced**2).prepare(frame)
+    result = StereoDepth(DepthConfig()).measure(prepared)
+    assert result is not None
+    z = result.depth()[20:-20, 90 // reduced : -20]
+    assert np.nanmedian(z) == pytest.approx(300.0 * BASELINE / 12.0, rel=0.03)
 
 
 def test_a_single_picture_has_no_stereo_depth() -> None:
