@@ -84,19 +84,32 @@ class VisualOdometry:
         """
         watch = Stopwatch()
         step = self._stamps.step_to(frame.stamp_ns)
-        mapper = self._mapper or make_mapper(choose_source(self._config.depth, frame), self._flow)
+        ends_epoch = self._ends_epoch(step, frame)
+        mapper = None if ends_epoch else self._mapper
+        mapper = mapper or make_mapper(choose_source(self._config.depth, frame), self._flow)
         with watch.step('prepare'):
             prepared = self._preparer.prepare(frame)
         with watch.step('measure'):
             measured = mapper.measure(prepared)
-        if step is Step.JUMP_BACK and self._config.tracking.on_time_jump == 'new_epoch':
+        if ends_epoch:
             self.reset()
-            mapper = make_mapper(choose_source(self._config.depth, frame), self._flow)
         self._mapper, self._measured = mapper, measured
         estimate = self._estimate(mapper, prepared, measured, step, watch)
         self._stamps.take(frame.stamp_ns, step)
         estimate.timings_ms.update(watch.finish())
         return estimate
+
+    def _ends_epoch(self, step: Step, frame: Frame) -> bool:
+        """Whether the frame cannot be joined to the path so far.
+
+        Time went back; or ``auto`` began with motion alone because the first pictures of a
+        recording came without the depth that the others have: a path has one scale.
+        """
+        if step is Step.JUMP_BACK and self._config.tracking.on_time_jump == 'new_epoch':
+            return True
+        if self._mapper is None or self._mapper.scale_source != 'none':
+            return False
+        return choose_source(self._config.depth, frame) is not None
 
     def _estimate(
         self,

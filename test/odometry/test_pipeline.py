@@ -267,6 +267,21 @@ def test_a_stream_without_any_depth_at_first_waits_and_says_so() -> None:
     assert all(e.state is TrackingState.TRACKING for e in result.estimates[5:])
 
 
+def test_depth_that_comes_after_the_first_pictures_is_used() -> None:
+    """Recordings often begin with a picture whose depth was missed; the scale must not be lost."""
+
+    def late_depth(i: int, frame: Frame) -> Frame:
+        return frame if i >= 3 else dataclasses.replace(frame, depth=None)
+
+    result = run_walk(20, change=late_depth)
+    assert [e.scale_source for e in result.estimates] == ['none'] * 3 + ['depth'] * 17
+    assert [e.epoch for e in result.estimates] == [0] * 3 + [1] * 17
+    np.testing.assert_array_equal(result.estimates[3].world_from_camera, np.eye(4))
+    assert {e.state for e in result.estimates[3:]} == {TrackingState.TRACKING}
+    monocular = run_walk(6, MONOCULAR, change=late_depth)
+    assert {e.scale_source for e in monocular.estimates} == {'none'}
+
+
 def test_doubled_and_late_frames_change_nothing() -> None:
     odometry = VisualOdometry()
     shots = frames(8)
