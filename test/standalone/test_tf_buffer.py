@@ -229,6 +229,12 @@ def test_clearing_forgets_the_transforms_but_not_the_names(moving) -> None:
     assert set(moving._getFrameStrings()) == {'odom', 'base', 'camera'}
 
 
+def test_clearing_keeps_static_transforms(moving) -> None:
+    """They are sent once; forgotten after a jump of time, they would never come again."""
+    moving.clear()
+    assert moving.can_transform('base', 'camera', Time())
+
+
 def test_the_tree_can_be_shown(moving) -> None:
     assert "camera: \n  parent: 'base'" in moving.all_frames_as_yaml()
     assert 'Frame base exists with parent odom.' in moving.all_frames_as_string()

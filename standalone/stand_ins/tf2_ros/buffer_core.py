@@ -36,7 +36,7 @@ class BufferCore:
         self._insert(transform, authority, static=True)
 
     def clear(self) -> None:
-        """Forget all transforms; the names of the frames stay."""
+        """Forget moving transforms; static ones and the names of the frames stay, as in tf2."""
         with self._changed:
             self._tree.clear()
 

@@ -42,8 +42,7 @@ class StaticCache:
         return 0, 0, int(self._link is not None)
 
     def clear(self) -> None:
-        """Forget the link."""
-        self._link = None
+        """Keep the link, as tf2 does: what holds at every time outlives a jump of time."""
 
 
 class TimeCache:
