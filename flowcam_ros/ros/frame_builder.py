@@ -17,7 +17,7 @@ from flowcam_ros.geometry.frame import DepthImage, Frame, StereoImage
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.node_options import OdometryNodeConfig
 from flowcam_ros.ros.conversions import stamp_ns
-from flowcam_ros.ros.inputs import CAMERA_INFO, DEPTH_INFO, MASK, RIGHT_INFO, Packet
+from flowcam_ros.ros.inputs import CAMERA_INFO, DEPTH_INFO, IMAGE, MASK, RIGHT_INFO, Packet
 from flowcam_ros.ros.partner import DEPTH, RIGHT
 from flowcam_ros.sequences.camera_messages import (
     baseline_from_info,
@@ -31,6 +31,10 @@ from flowcam_ros.sequences.image_messages import (
     decode_depth,
 )
 from flowcam_ros.sequences.pixels import to_grey_or_bgr
+from flowcam_ros.sequences.topic_names import is_rectified
+
+# Pictures that may be rectified, by the role of their camera_info.
+_PICTURE_OF = {CAMERA_INFO: IMAGE, RIGHT_INFO: RIGHT}
 
 # Finds color_from_depth: (colour frame, depth frame, stamp) -> 4x4.
 Lookup = Callable[[str, str, int], Matrix4]
@@ -113,10 +117,12 @@ class FrameBuilder:
             raise FrameRejected('encoding', ' '.join(str(error).split())) from error
         return to_grey_or_bgr(np.asarray(image))
 
-    def _camera(
-        self, role: str, width: int, height: int, *, rectified: bool = False
-    ) -> CameraModel:
-        """Return the intrinsics of an image of this size; the last ones are kept."""
+    def _camera(self, role: str, width: int, height: int) -> CameraModel:
+        """Return the intrinsics of an image of this size; the last ones are kept.
+
+        image_proc sends rectified pictures beside the camera_info of the raw ones: a topic named
+        ``image_rect`` goes with P instead of K and D.
+        """
         info = self._latest.get(role)
         topic = self._topics[role]
         if info is None:
@@ -125,6 +131,8 @@ class FrameBuilder:
         known = self._cameras.get(role)
         if known is not None and known[0] == key:
             return known[1]
+        picture = _PICTURE_OF.get(role)
+        rectified = picture is not None and is_rectified(self._topics[picture])
         try:
             camera = camera_from_info(info, width, height, rectified=rectified)
         except CameraError as error:

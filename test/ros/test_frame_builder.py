@@ -128,6 +128,20 @@ def test_stereo_pair_and_its_baseline() -> None:
         builder().build(Packet(left, right=right))
 
 
+def test_pictures_named_rectified_go_with_p() -> None:
+    """image_proc sends image_rect beside the camera_info of the raw picture, D and all."""
+    bent = {'d': [-0.3, 0.1, 0.0, 0.0, 0.0], 'k': np.array([50, 0, 9, 0, 50, 9, 0, 0, 1.0])}
+    latest = {'camera_info': info(**bent), 'right/camera_info': info(tx=-FOCAL * 0.12, **bent)}
+    packet = Packet(picture(colour(), 'bgr8'), right=picture(colour(), 'bgr8'))
+    raw = builder(latest).build(packet)
+    assert raw.camera.is_distorted and raw.camera.fx == 50.0
+    named = {**TOPICS, 'image': '/left/image_rect', 'right/image': '/right/image_rect/compressed'}
+    frame = FrameBuilder(OdometryNodeConfig(), named, latest, lambda *_: np.eye(4)).build(packet)
+    assert frame.right is not None
+    for camera in (frame.camera, frame.right.camera):
+        assert not camera.is_distorted and camera.fx == FOCAL
+
+
 def test_mask_is_true_where_not_zero_and_must_fit() -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[:, :5] = 7

@@ -15,7 +15,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from flowcam_ros.errors import CameraError, SequenceError, UsageError
 from flowcam_ros.sequences import SequenceOptions, open_sequence
-from flowcam_ros.sequences.bag.topics import is_rectified
+from flowcam_ros.sequences.topic_names import is_rectified
 
 MS = 1_000_000
 T0 = 1_700_000_000 * 10**9

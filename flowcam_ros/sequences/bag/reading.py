@@ -19,7 +19,7 @@ from flowcam_ros.sequences.bag.messages import IMAGE, deserialize
 from flowcam_ros.sequences.bag.source import MessageSource, RawMessage
 from flowcam_ros.sequences.bag.static_tf import StaticTransforms
 from flowcam_ros.sequences.bag.streams import CameraInfoStream, StampCheck
-from flowcam_ros.sequences.bag.topics import BagTopics, ImageTopic, is_rectified
+from flowcam_ros.sequences.bag.topics import BagTopics, ImageTopic
 from flowcam_ros.sequences.calibration import Calibration
 from flowcam_ros.sequences.camera_messages import baseline_from_info, fit_camera
 from flowcam_ros.sequences.image_messages import (
@@ -32,6 +32,7 @@ from flowcam_ros.sequences.losses import LossLog
 from flowcam_ros.sequences.mask import Mask
 from flowcam_ros.sequences.pairing import NearestPairing, Pair, Stamped, unpaired_sentence
 from flowcam_ros.sequences.stamps import NANOSECONDS
+from flowcam_ros.sequences.topic_names import is_rectified
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,12 +17,13 @@ from flowcam_ros.sequences.bag.reading import BagContent, BagReading
 from flowcam_ros.sequences.bag.source import open_source
 from flowcam_ros.sequences.bag.static_tf import StaticTransforms
 from flowcam_ros.sequences.bag.streams import CameraInfoStream
-from flowcam_ros.sequences.bag.topics import BagTopics, TopicChooser, is_rectified
+from flowcam_ros.sequences.bag.topics import BagTopics, TopicChooser
 from flowcam_ros.sequences.calibration import read_calibration
 from flowcam_ros.sequences.camera_messages import baseline_from_info
 from flowcam_ros.sequences.losses import LossLog
 from flowcam_ros.sequences.mask import Mask
 from flowcam_ros.sequences.options import SequenceOptions
+from flowcam_ros.sequences.topic_names import is_rectified
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from flowcam_ros.sequences.bag.messages import (
 from flowcam_ros.sequences.bag.source import MessageSource, Topic
 from flowcam_ros.sequences.losses import LossLog
 from flowcam_ros.sequences.options import SequenceOptions
+from flowcam_ros.sequences.topic_names import base_name
 
 NO_TOPIC = 'none'
-_TRANSPORTS = ('/compressedDepth', '/compressed')
 # What sets the two topics of a stereo pair apart.
 _SIDES = (('left', 'right'), ('infra1', 'infra2'), ('cam0', 'cam1'))
 
@@ -186,20 +186,6 @@ class TopicChooser:
                 f'{_list(candidates)}'
             )
         return name
-
-
-def base_name(topic: str) -> str:
-    """Return the name of an image topic without the suffix of its transport."""
-    for suffix in _TRANSPORTS:
-        if topic.endswith(suffix):
-            return topic[: -len(suffix)]
-    return topic
-
-
-def is_rectified(topic: str) -> bool:
-    """Whether the name says that the pictures are rectified, as image_proc names them."""
-    words = base_name(topic).rpartition('/')[2].split('_')
-    return any(word in ('rect', 'rectified') for word in words)
 
 
 def _right_names(topic: str) -> list[str]:
