@@ -92,10 +92,11 @@ def assess(health: Health, config: OdometryNodeConfig, busy_s: float = 0.0) -> A
         now = time.monotonic()
         if health.paused:
             return Assessment(NodeState.PAUSED, 'paused', 'paused; ~/resume goes on', ())
-        state, main = _main_state(health, now)
+        stuck = _watchdog(health, config, busy_s, now)
+        state, main = _main_state(health, stuck, now)
         findings = [
             *main,
-            *_watchdog(health, config, busy_s, now),
+            *(finding for finding in stuck if finding not in main),
             *_misfits(health, now),
             *_quality(health, config, now),
         ]
@@ -105,7 +106,9 @@ def assess(health: Health, config: OdometryNodeConfig, busy_s: float = 0.0) -> A
     return Assessment(state, '', '', tuple(findings))
 
 
-def _main_state(health: Health, now: float) -> tuple[NodeState, list[Finding]]:
+def _main_state(
+    health: Health, stuck: list[Finding], now: float
+) -> tuple[NodeState, list[Finding]]:
     """Return the state and the finding that explains it, if it needs one."""
     silent = _silence(health, now)
     if silent is not None:
@@ -114,6 +117,8 @@ def _main_state(health: Health, now: float) -> tuple[NodeState, list[Finding]]:
         finding = Finding(Level.ERROR, 'tf', health.missing_transform)
         return NodeState.WAITING_TF, [finding]
     estimate = health.estimate
+    if stuck:  # the last answer is too old to speak for the present
+        return NodeState.WAITING_INPUT if estimate is None else NodeState.LOST, stuck
     if estimate is None:
         return NodeState.WAITING_INPUT, [
             Finding(Level.OK, 'starting', 'the first image is being worked on')

@@ -143,10 +143,33 @@ def test_watchdog_bites_when_nothing_is_answered(known: Health, clock: Clock) ->
     stream(known, clock, 2.0)
     verdict = judge(known)
     assert verdict.findings[0].reason == 'watchdog' and verdict.level is Level.ERROR
+    assert len(verdict.findings) == 1
     assert judge(known, watchdog_s=60.0).level is Level.OK
     known.answered(estimate(TrackingState.TRACKING), 1.0, 1.0)
     assert judge(known).level is Level.OK
     assert judge(known, busy_s=7.0).findings[0].reason == 'watchdog'
+
+
+def test_an_old_answer_does_not_speak_for_images_that_are_all_rejected(
+    known: Health, clock: Clock
+) -> None:
+    known.answered(estimate(TrackingState.TRACKING), 1.0, 1.0)
+    for _ in range(7):
+        known.offered(0)
+        known.rejected_because('encoding', 'encoding 64FC4 is not supported')
+        stream(known, clock, 1.0)
+    verdict = judge(known)
+    assert (verdict.state, verdict.reason) == (NodeState.LOST, 'watchdog')
+    assert '64FC4' in verdict.message
+
+
+def test_images_that_were_never_answered_are_no_start(known: Health, clock: Clock) -> None:
+    for _ in range(7):
+        known.offered(0)
+        known.rejected_because('encoding', 'encoding 64FC4 is not supported')
+        stream(known, clock, 1.0)
+    verdict = judge(known)
+    assert (verdict.state, verdict.reason) == (NodeState.WAITING_INPUT, 'watchdog')
 
 
 def test_rejections_warn_by_cause_and_fade(known: Health, clock: Clock) -> None:
