@@ -82,8 +82,10 @@ class Services:
     def _save(self, path: str, done: Future) -> None:
         try:
             done.set_result((True, self._write(path)))
-        except (FlowcamError, OSError, ValueError) as error:
+        except FlowcamError as error:
             done.set_result((False, str(error)))
+        except Exception as error:  # without an answer the caller would wait for ever
+            done.set_result((False, f'{type(error).__name__}: {error}'))
         executor = self._node.executor
         if executor is not None:
             executor.wake()

@@ -298,6 +298,8 @@ def test_trajectory_is_saved_whole_and_never_over_another(
     nowhere = SaveTrajectory.Request(path=str(tmp_path / 'no' / 'such.tum'))
     refused = probe.call(SaveTrajectory, 'save_trajectory', nowhere)
     assert not refused.success and 'does not exist' in refused.message
+    homeless = SaveTrajectory.Request(path='~nobody_of_this_name/run.tum')
+    assert not probe.call(SaveTrajectory, 'save_trajectory', homeless).success
     named = probe.call(SaveTrajectory, 'save_trajectory')
     assert named.success and '.tum' in named.message
     assert [p.name for p in tmp_path.iterdir()] == ['run.tum']
