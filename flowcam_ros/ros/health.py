@@ -145,10 +145,10 @@ class Health:
             self.processing_ms.append(processing_ms)
             self.latencies_ms.append(latency_ms)
 
-    def qos_misfit(self, topic: str, sentence: str) -> None:
-        """A publisher or subscriber cannot be heard or reached."""
+    def qos_misfits(self, sentences: dict[str, str]) -> None:
+        """Those are, by topic, the publishers and subscribers that cannot be heard or reached."""
         with self.lock:
-            self.qos[topic] = sentence
+            self.qos = sentences
 
     def values(self) -> dict[str, str]:
         """Return every number for /diagnostics, as text by name."""

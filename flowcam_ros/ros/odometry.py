@@ -233,7 +233,7 @@ class _Parts:
 
     def _tick(self) -> None:
         self._extrinsics.tidy()
-        self._reporter.check()
+        self._health.qos_misfits(self._reporter.check())
         self._status.tick()
 
     def _on_jump(self, jump: TimeJump) -> None:
@@ -242,4 +242,3 @@ class _Parts:
 
     def _report_qos(self, topic: str, sentence: str) -> None:
         self._node.get_logger().warning(f'{topic}: {sentence}')
-        self._health.qos_misfit(topic, sentence)

@@ -82,15 +82,22 @@ class QosReporter:
         """Look after a subscription no longer."""
         self._watched.pop((topic, True), None)
 
-    def check(self) -> None:
-        """Compare with who is on the other side; call once a second from the executor."""
+    def check(self) -> dict[str, str]:
+        """Compare with who is on the other side; call once a second from the executor.
+
+        Returns:
+            What does not fit now, by topic.
+        """
+        misfits: dict[str, str] = {}
         for watched in list(self._watched.values()):
-            if watched.topic in self._reported:
-                continue
             sentence = self._misfit(watched)
-            if sentence is not None:
+            if sentence is None:
+                continue
+            misfits[watched.topic] = sentence
+            if watched.topic not in self._reported:
                 self._reported.add(watched.topic)
                 self._report(watched.topic, sentence)
+        return misfits
 
     def _misfit(self, mine: _Watched) -> str | None:
         if mine.parameter:

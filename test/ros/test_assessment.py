@@ -198,7 +198,7 @@ def test_overload_and_a_slow_camera_warn(known: Health, clock: Clock) -> None:
 
 
 def test_misfits_are_reported_while_the_topic_is_silent(known: Health, clock: Clock) -> None:
-    known.qos_misfit('/robot/image', 'a publisher offers best_effort')
+    known.qos_misfits({'/robot/image': 'a publisher offers best_effort'})
     assert 'best_effort' in judge(known).findings[0].message
     known.arrived('image')
     assert all(f.reason != 'qos' for f in judge(known).findings)
