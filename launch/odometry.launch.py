@@ -71,12 +71,17 @@ ARGUMENTS: list[tuple[str, str, str, list[str] | None]] = [
         'Namespace of the node and of all relative topics; tf and tf_static go into it too.',
         None,
     ),
-    ('use_sim_time', 'false', 'Take the time from /clock; always so with bag.', ['true', 'false']),
+    (
+        'use_sim_time',
+        UNCHANGED,
+        'Take the time from /clock; always so with bag.',
+        [UNCHANGED, 'true', 'false'],
+    ),
     (
         'autostart',
-        'true',
-        'The node configures and activates itself; false: a lifecycle manager does.',
-        ['true', 'false'],
+        UNCHANGED,
+        'The node configures and activates itself (the default); false: a lifecycle manager does.',
+        [UNCHANGED, 'true', 'false'],
     ),
     ('log_level', 'info', 'Severity from which the node logs: debug, info, warn, error.', None),
     ('respawn', 'false', 'Start the node again two seconds after it died.', ['true', 'false']),
@@ -166,16 +171,15 @@ def parameters(given: dict[str, str]) -> list[str | dict[str, object]]:
         sources.append(str(SHARE / 'config' / f'{given["preset"]}.yaml'))
     if given['params_file']:
         sources.append(given['params_file'])
-    values: dict[str, object] = {
-        'use_sim_time': uses_sim_time(given),
-        'autostart': given['autostart'] == 'true',
-    }
+    values: dict[str, object] = sim_time(given)
+    if given['autostart'] != UNCHANGED:
+        values['autostart'] = given['autostart'] == 'true'
     for name in ('image_transport', 'depth_transport', 'base_frame', 'odom_frame'):
         if given[name] != UNCHANGED:
             value = '' if (name, given[name]) == ('base_frame', 'none') else given[name]
             # Without a type launch reads strings as YAML, which would make numbers of some.
             values[name] = ParameterValue(value, value_type=str)
-    return [*sources, values]
+    return [*sources, values] if values else sources
 
 
 def remappings(given: dict[str, str]) -> list[tuple[str, str]]:
@@ -201,20 +205,25 @@ def beside(image_topic: str) -> str:
     return f'{parent}/camera_info' if parent or image_topic.startswith('/') else 'camera_info'
 
 
-def uses_sim_time(given: dict[str, str]) -> bool:
-    """Return whether time comes from /clock."""
-    return given['use_sim_time'] == 'true' or bool(given['bag'])
+def sim_time(given: dict[str, str]) -> dict[str, object]:
+    """Return whether time comes from /clock, if the arguments say so."""
+    if given['bag']:
+        return {'use_sim_time': True}
+    if given['use_sim_time'] == UNCHANGED:
+        return {}
+    return {'use_sim_time': given['use_sim_time'] == 'true'}
 
 
 def rviz(given: dict[str, str]) -> Node:
     """Return RViz."""
+    values = sim_time(given)
     return Node(
         package='rviz2',
         executable='rviz2',
         name='rviz',
         namespace=given['namespace'],
         arguments=['-d', given['rviz_config']],
-        parameters=[{'use_sim_time': uses_sim_time(given)}],
+        parameters=[values] if values else [],
         remappings=[
             ('/tf', 'tf'),
             ('/tf_static', 'tf_static'),

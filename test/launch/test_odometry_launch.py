@@ -158,7 +158,7 @@ def test_by_default_one_node_with_the_defaults(description: Callable[[], Any]) -
         'odometry',
         'odometry',
     )
-    assert values_of(node) == {'use_sim_time': False, 'autostart': True}
+    assert values_of(node) == {}
     remappings = dict(node['remappings'])
     assert remappings['/tf'] == 'tf' and remappings['/tf_static'] == 'tf_static'
     assert remappings['image'] == 'image'
@@ -197,15 +197,24 @@ def test_presets_then_file_then_arguments(
     description: Callable[[], Any], tmp_path: Path, preset: str, source: str
 ) -> None:
     params = tmp_path / 'mine.yaml'
-    params.write_text('/**:\n  ros__parameters: {odom_frame: vo, base_frame: body}\n')
+    mine = '{odom_frame: vo, base_frame: body, use_sim_time: true, autostart: false}'
+    params.write_text(f'/**:\n  ros__parameters: {mine}\n')
     (node,) = start(description, preset=preset, params_file=str(params), base_frame='none')
     values = values_of(node)
     assert values['depth']['source'] == source
     assert (values['odom_frame'], values['base_frame']) == ('vo', '')
-    values.pop('use_sim_time')
+    assert values.pop('use_sim_time') is True
+    assert values['autostart'] is False
     build(OdometryNodeConfig, values)  # the node accepts all of it
     names = {info.name for info in describe(OdometryNodeConfig)}
     assert {'image_transport', 'depth_transport', 'base_frame', 'odom_frame'} <= names
+
+
+def test_arguments_override_the_file(description: Callable[[], Any], tmp_path: Path) -> None:
+    params = tmp_path / 'mine.yaml'
+    params.write_text('/**:\n  ros__parameters: {use_sim_time: true, autostart: false}\n')
+    (node,) = start(description, params_file=str(params), use_sim_time='false', autostart='true')
+    assert values_of(node) == {'use_sim_time': False, 'autostart': True}
 
 
 def test_a_bag_is_played_with_its_clock_once_the_node_is_up(
@@ -215,6 +224,7 @@ def test_a_bag_is_played_with_its_clock_once_the_node_is_up(
     assert values_of(node)['use_sim_time'] is True
     assert timer['period'] == 2.5
     (player,) = timer['actions']
+    assert '<exec_depend>rosbag2</exec_depend>' in (REPOSITORY / 'package.xml').read_text()
     assert player['cmd'] == [
         'ros2', 'bag', 'play', '/data/my bag', '--clock', '--rate', '0.5', '--loop',
     ]  # fmt: skip
