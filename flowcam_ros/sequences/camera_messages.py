@@ -142,4 +142,13 @@ def _binned(camera: CameraModel, binning_x: int, binning_y: int) -> CameraModel:
         raise CameraError(f'binning {binning_x}x{binning_y} is not positive')
     if (binning_x, binning_y) == (1, 1):
         return camera
-    return camera.resized(camera.width // int(binning_x), camera.height // int(binning_y))
+    # Not resized(): what is left over at the right and lower rim is cut off, not squeezed in.
+    return dataclasses.replace(
+        camera,
+        width=camera.width // int(binning_x),
+        height=camera.height // int(binning_y),
+        fx=camera.fx / binning_x,
+        fy=camera.fy / binning_y,
+        cx=(camera.cx + 0.5) / binning_x - 0.5,
+        cy=(camera.cy + 0.5) / binning_y - 0.5,
+    )

@@ -81,6 +81,9 @@ def test_region_of_interest_moves_the_centre(messages):
 def test_binning_halves_the_picture(messages):
     camera = camera_from_info(messages.camera_info(binning_x=2, binning_y=2), 32, 24)
     assert (camera.fx, camera.cx) == (25.0, 15.5)
+    odd = messages.camera_info(width=65, height=49, binning_x=2, binning_y=2)
+    camera = camera_from_info(odd, 32, 24)
+    assert (camera.fx, camera.fy, camera.cx) == (25.0, 25.0, 15.5)
 
 
 @pytest.mark.parametrize(
