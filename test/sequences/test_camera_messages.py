@@ -83,7 +83,7 @@ def test_binning_halves_the_picture(messages):
     assert (camera.fx, camera.cx) == (25.0, 15.5)
     odd = messages.camera_info(width=65, height=49, binning_x=2, binning_y=2)
     camera = camera_from_info(odd, 32, 24)
-    assert (camera.fx, camera.fy, camera.cx) == (25.0, 25.0, 15.5)
+    assert (camera.fx, camera.fy, camera.cx) == (25.0, 26.0, 15.5)
 
 
 @pytest.mark.parametrize(
