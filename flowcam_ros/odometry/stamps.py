@@ -32,6 +32,7 @@ class StampWatch:
         self._max_gap = max_gap
         self._last_ns: int | None = None
         self._period: float | None = None
+        self._after_gap = False
 
     def step_to(self, stamp_ns: int) -> Step:
         """Say how a stamp follows the last one taken; takes nothing.
@@ -58,9 +59,15 @@ class StampWatch:
         return max(self._max_gap, _PERIODS * (self._period or unknown_period))
 
     def take(self, stamp_ns: int, step: Step) -> None:
-        """Take a stamp as the last one; learn the frame period from it if it is no exception."""
+        """Take a stamp as the last one; learn the frame period from it if it is no exception.
+
+        After two gaps in a row it is open again: the camera was slowed down.
+        """
         if step is Step.NEXT and self._last_ns is not None:
             seconds = (stamp_ns - self._last_ns) * 1e-9
             last = self._period or seconds
             self._period = last * (seconds / last) ** _SMOOTHING
+        elif step is Step.GAP and self._after_gap:
+            self._period = None
+        self._after_gap = step is Step.GAP
         self._last_ns = stamp_ns

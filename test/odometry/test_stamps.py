@@ -51,6 +51,16 @@ def test_a_gap_does_not_change_the_period() -> None:
     assert stamps.step_to(after + SECOND) is Step.GAP
 
 
+def test_a_camera_that_is_slowed_down_has_gaps_only_at_first() -> None:
+    stamps, last = watch(0.033)
+    steps = []
+    for k in range(1, 6):
+        stamp = last + k * SECOND
+        steps.append(stamps.step_to(stamp))
+        stamps.take(stamp, steps[-1])
+    assert steps == [Step.GAP, Step.GAP, Step.NEXT, Step.NEXT, Step.NEXT]
+
+
 @pytest.mark.parametrize(('back', 'reason'), [(0.0, 'duplicate'), (0.05, 'out_of_order')])
 def test_doubled_and_late_stamps_are_rejected(back: float, reason: str) -> None:
     stamps, last = watch(0.033)
