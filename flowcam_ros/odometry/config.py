@@ -76,8 +76,9 @@ class TrackingConfig:
     )
     max_gap: float = option(
         0.5,
-        'Longest pause between frames bridged by prediction; after a longer one tracking is LOST '
-        'and starts again. Recordings of single pictures want more.',
+        'Longest pause between frames over which the velocity is extrapolated; after a longer one '
+        'tracking goes on from the last pose if the pictures still match, else it is LOST. '
+        'Recordings of single pictures want more.',
         unit='s',
         ge=0.01,
         le=3600.0,
