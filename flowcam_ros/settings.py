@@ -178,11 +178,13 @@ def read_yaml(path: Path) -> dict[str, object]:
         ConfigError: the file cannot be read or is not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{path}: cannot be read ({error})') from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f'{path}: not valid YAML ({" ".join(str(error).split())})') from error
+        content = load_yaml(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ConfigError(f'{path}: cannot be read ({error.strerror})') from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f'{path}: not a text file') from error
+    except ConfigError as error:
+        raise ConfigError(f'{path}: {error}') from error
     if content is None:
         return {}
     if isinstance(content, dict) and len(content) == 1:
@@ -191,7 +193,25 @@ def read_yaml(path: Path) -> dict[str, object]:
             content = inner['ros__parameters']
     if not isinstance(content, dict):
         raise ConfigError(f'{path}: expected a mapping of option names to values')
-    return dict(_dotted(content))
+    try:
+        return dict(_dotted(content))
+    except RecursionError as error:
+        raise ConfigError(f'{path}: an alias in it contains itself') from error
+
+
+def load_yaml(text: str) -> Any:
+    """Return the content of a YAML text.
+
+    Raises:
+        ConfigError: it is not valid YAML; says where.
+    """
+    try:
+        return yaml.safe_load(text)
+    except RecursionError as error:
+        raise ConfigError('not valid YAML (nested too deep)') from error
+    # A ValueError is a date that does not exist, such as 2020-13-45.
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f'not valid YAML ({" ".join(str(error).split())})') from error
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
@@ -206,7 +226,10 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
         if not equals or not key.strip():
             raise ConfigError(f'--set {text!r}: expected key=value')
         try:
-            values[key.strip()] = yaml.safe_load(value) if value else ''
-        except yaml.YAMLError as error:
+            parsed = load_yaml(value) if value else ''
+        except ConfigError as error:
             raise ConfigError(f'--set {text!r}: the value is not a YAML scalar') from error
+        if isinstance(parsed, (dict, list)):
+            raise ConfigError(f'--set {text!r}: expected one value; set options one by one')
+        values[key.strip()] = parsed
     return values

@@ -14,6 +14,7 @@ from flowcam_ros.settings import (
     describe,
     flatten,
     group,
+    load_yaml,
     option,
     parse_assignments,
     read_yaml,
@@ -129,3 +130,22 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / 'empty.yaml'
     path.write_text('')
     assert read_yaml(path) == {}
+
+
+@pytest.mark.parametrize('text', ['2020-13-45', '[' * 5000, '{{', '!!python/object:os.x {}'])
+def test_what_is_no_yaml_is_a_config_error(text: str) -> None:
+    with pytest.raises(ConfigError, match='not valid YAML'):
+        load_yaml(text)
+
+
+def test_a_value_that_is_no_yaml_or_not_one_value_is_refused() -> None:
+    for text in ('count=2020-13-45', 'count=' + '[' * 5000, 'flow={sigma: 1}', 'count=[1]'):
+        with pytest.raises(ConfigError, match=r'--set .*(scalar|one value)'):
+            parse_assignments([text])
+
+
+def test_an_alias_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'options.yaml'
+    path.write_text('flow: &a\n  flow: *a\n')
+    with pytest.raises(ConfigError, match=r'options\.yaml: an alias in it contains itself'):
+        read_yaml(path)

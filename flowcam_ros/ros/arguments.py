@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import yaml
-
 from flowcam_ros.errors import ConfigError
+from flowcam_ros.settings import load_yaml
 
 
 def check_parameter_files(args: Sequence[str]) -> None:
@@ -20,15 +19,16 @@ def check_parameter_files(args: Sequence[str]) -> None:
     """
     for path in _parameter_files(args):
         try:
-            content = yaml.safe_load(path.read_text(encoding='utf-8'))
+            content = load_yaml(path.read_text(encoding='utf-8'))
+            complete = _has_parameters(content)
         except (OSError, UnicodeDecodeError) as error:
             cause = getattr(error, 'strerror', None) or str(error)
             raise ConfigError(f'{path}: cannot be read ({cause})') from error
-        except yaml.YAMLError as error:
-            raise ConfigError(
-                f'{path}: not valid YAML ({" ".join(str(error).split())})'
-            ) from error
-        if not _has_parameters(content):
+        except RecursionError as error:
+            raise ConfigError(f'{path}: an alias in it contains itself') from error
+        except ConfigError as error:
+            raise ConfigError(f'{path}: {error}') from error
+        if not complete:
             raise ConfigError(
                 f"{path}: not a ROS parameter file; it needs '/**:' (or the node's name), below "
                 "that 'ros__parameters:', and below that the parameters"

@@ -121,6 +121,8 @@ def test_dynamic_parameters_change_the_config_and_tell(context: Context) -> None
     [
         (None, 'cannot be read'),
         ('/**: [', 'not valid YAML'),
+        ('/**: 2020-13-45', 'not valid YAML'),
+        ('/**: &a\n  b: *a\n', 'contains itself'),
         ('base_frame: x', 'not a ROS parameter file'),
         ('', 'not a ROS parameter file'),
         ('!!python/object/apply:os.system ["true"]', 'not valid YAML'),

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import yaml
-
-from flowcam_ros.errors import UsageError
+from flowcam_ros.errors import ConfigError, UsageError
 from flowcam_ros.sequences.synthetic.options import SyntheticOptions
 from flowcam_ros.sequences.synthetic.sequence import SyntheticSequence
-from flowcam_ros.settings import build, describe
+from flowcam_ros.settings import build, describe, load_yaml
 
 PREFIX = 'synthetic:'
 
@@ -39,6 +37,6 @@ def parse_synthetic(text: str) -> SyntheticSequence:
 
 def _scalar(text: str, value: str) -> object:
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        return load_yaml(value)
+    except ConfigError as error:
         raise UsageError(f'{text}: {value!r} is neither a number nor true or false') from error
