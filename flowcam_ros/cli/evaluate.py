@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flowcam_ros.cli.inputs import Alignment
+from flowcam_ros.cli.inputs import Alignment, finite
 
 if TYPE_CHECKING:
     from flowcam_ros.evaluation.evaluate import Evaluation
@@ -34,7 +34,8 @@ def evaluate(
         Path | None, typer.Option(metavar='FILE.png', help='Draw paths and errors.')
     ] = None,
     max_difference: Annotated[
-        float, typer.Option(help='Largest time between paired poses, seconds.', min=0.0)
+        float,
+        typer.Option(help='Largest time between paired poses, seconds.', min=0.0, callback=finite),
     ] = 0.02,
     delta: Annotated[
         int, typer.Option(help='Poses over which relative errors are taken.', min=1)

@@ -11,11 +11,20 @@ import typer
 
 # Exit code of a command that did its work although part of the input could not be used.
 DONE_WITH_LOSSES = 3
+_LARGEST = 1e9
 
 INPUT_HELP = (
     'A ROS 2 bag (folder or file), a folder of images, a video, or synthetic:NAME for a rendered '
     'sequence.'
 )
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse NaN, which passes every range, and numbers that nanoseconds cannot hold."""
+    if value is not None and not abs(value) <= _LARGEST:
+        raise typer.BadParameter(f'{value} is not a number up to {_LARGEST:g}')
+    return value
+
 
 InputArgument = Annotated[str, typer.Argument(metavar='INPUT', help=INPUT_HELP)]
 ConfigOption = Annotated[

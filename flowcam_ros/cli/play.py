@@ -8,12 +8,16 @@ from typing import Annotated
 
 import typer
 
+from flowcam_ros.cli.inputs import finite
+
 BagArgument = Annotated[Path, typer.Argument(metavar='BAG', help='A ROS 2 bag: folder or file.')]
 RosArguments = Annotated[
     list[str] | None,
     typer.Argument(metavar='ROS_ARGS', help='For ROS, e.g. --ros-args -r /camera:=/image.'),
 ]
-RateOption = Annotated[float, typer.Option(help='2 plays twice as fast.', min=0.01, max=100.0)]
+RateOption = Annotated[
+    float, typer.Option(help='2 plays twice as fast.', min=0.01, max=100.0, callback=finite)
+]
 LoopOption = Annotated[bool, typer.Option('--loop', help='Begin again at the end.')]
 ClockOption = Annotated[
     bool, typer.Option('--clock', help='Publish /clock (100 Hz), for nodes with use_sim_time.')
@@ -25,9 +29,12 @@ NowOption = Annotated[
         help='Move all header stamps by one amount so that the bag seems to be recorded now.',
     ),
 ]
-StartOption = Annotated[float, typer.Option(help='Leave out that many seconds.', min=0.0)]
+StartOption = Annotated[
+    float, typer.Option(help='Leave out that many seconds.', min=0.0, callback=finite)
+]
 DurationOption = Annotated[
-    float | None, typer.Option(help='Play at most that many seconds of the bag.', min=0.0)
+    float | None,
+    typer.Option(help='Play at most that many seconds of the bag.', min=0.0, callback=finite),
 ]
 TopicOption = Annotated[
     list[str] | None, typer.Option('--topic', help='Play only these topics; repeat for several.')
@@ -37,7 +44,8 @@ WaitOption = Annotated[
     typer.Option('--wait', metavar='TOPIC', help='Begin only when TOPIC has a subscriber.'),
 ]
 WaitTimeOption = Annotated[
-    float, typer.Option(help='Give up waiting after that many seconds.', min=0.0)
+    float,
+    typer.Option(help='Give up waiting after that many seconds.', min=0.0, callback=finite),
 ]
 
 
