@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import logging
 import os
 import signal
@@ -15,9 +17,10 @@ from types import FrameType
 
 import typer
 
-from flowcam_ros.errors import FlowcamError
+from flowcam_ros.errors import FlowcamError, OutputError
 
 INTERRUPTED = 130
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def run_app(app: typer.Typer, arguments: Sequence[str] | None, name: str) -> int:
@@ -28,6 +31,7 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None, name: str) -> int
         arguments: the words after the program's name; None takes those of this process.
         name: the program's name, for its help and messages.
     """
+    _mend_streams()
     logging.basicConfig(level=logging.WARNING, format='flowcam: %(levelname)s: %(message)s')
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -40,14 +44,18 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None, name: str) -> int
         result = app(words, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not try to flush it again.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # whoever read it has gone
         return 1
     except KeyboardInterrupt:
         result = INTERRUPTED
     except SystemExit as request:
         return request.code if isinstance(request.code, int) else 1
+    except OSError as error:
+        if error.errno not in _DISK_FULL or error.filename is not None:
+            return _report(error)
+        # Files that are written have errors of their own, so this is standard output.
+        _discard_output()
+        return _report(OutputError(f'standard output cannot be written ({error.strerror})'))
     except Exception as error:
         return _report(error)
     code = result if isinstance(result, int) else 0
@@ -64,6 +72,26 @@ def separate_ros_arguments(words: Sequence[str]) -> list[str]:
         if '--' not in result[:at]:
             result.insert(at, '--')
     return result
+
+
+def _mend_streams() -> None:
+    """Make output possible where a stream is closed, or a file name is no text."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Takes the number, which would else be that of the next file and fill it with output.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, 'w')
+    sys.stderr = sys.stderr or os.fdopen(2, 'w')
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, or the interpreter tries to write it once more."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Interrupted(KeyboardInterrupt):

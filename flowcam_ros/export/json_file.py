@@ -20,8 +20,11 @@ def plain(value: object) -> object:
 
     NaN and infinity become None; data classes, mappings, arrays, paths and enums their contents.
     """
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        # The name of a file need not be UTF-8; Python holds its bytes as lone surrogates.
+        return value.encode('utf-8', 'backslashreplace').decode()
     if isinstance(value, enum.Enum):
         return value.name.lower()
     if isinstance(value, (float, np.floating)):

@@ -97,6 +97,43 @@ def test_a_reader_that_leaves_is_no_traceback(command: Words) -> None:
     assert errors == ''
 
 
+@pytest.mark.parametrize('words', [('--help',), ('config',)])
+def test_output_that_cannot_be_written_is_one_line(
+    words: tuple[str, ...], command: Words, error_line: Line
+) -> None:
+    with open('/dev/full', 'w') as full:
+        result = subprocess.run(
+            command(*words), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert result.returncode == 1
+    assert 'standard output cannot be written (No space left on device)' in error_line(result)
+
+
+@pytest.mark.parametrize('words', ['odometry /none --output x', 'evaluate /none /none'])
+def test_closed_streams_change_nothing(words: str, command: Words) -> None:
+    line = ' '.join(command(*words.split()))
+    for closed in ('<&- >&-', '<&- >&- 2>&-'):
+        result = subprocess.run(['sh', '-c', f'{line} {closed}'], capture_output=True, check=False)
+        assert result.returncode == 2
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('play', 'bag', '--rate'),
+        ('play', 'bag', '--start'),
+        ('evaluate', 'a', 'b', '--max-difference'),
+    ],
+)
+@pytest.mark.parametrize('number', ['nan', 'inf', '1e300'])
+def test_no_number_is_a_usage_error(
+    words: tuple[str, ...], number: str, flowcam: Run, error_line: Line
+) -> None:
+    result = flowcam(*words, number)
+    assert result.returncode == 2
+    assert words[-1] in error_line(result)
+
+
 @pytest.fixture
 def own_signals() -> Iterator[None]:
     """Give pytest its signal handlers back after a program ran in its process."""
@@ -236,7 +273,7 @@ def test_evaluate_wants_a_known_truth(
     flowcam: Run, recording: Path, tmp_path: Path, error_line: Line
 ) -> None:
     missing = flowcam('evaluate', tmp_path / 'no.tum', recording / 'groundtruth.tum')
-    assert missing.returncode == 1
-    assert 'no.tum' in error_line(missing)
+    assert missing.returncode == 2
+    assert 'no.tum does not exist' in error_line(missing)
     wrong = flowcam('evaluate', recording / 'groundtruth.tum', tmp_path / 'nothing')
     assert wrong.returncode == 2
