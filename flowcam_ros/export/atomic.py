@@ -83,8 +83,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         OutputError: the folder cannot be made or moved into place.
     """
     check_new_folder(path)
-    path = Path(os.path.abspath(path))
     try:
+        # Beside what a link leads to, as an empty folder gives way to a folder but not to a link.
+        path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _neighbour(path)
         temporary.mkdir()

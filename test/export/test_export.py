@@ -77,6 +77,19 @@ def test_a_folder_appears_only_when_complete(tmp_path: Path) -> None:
     assert [p.name for p in target.parent.iterdir()] == ['result']
 
 
+def test_a_link_to_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'real')
+    with new_folder(tmp_path / 'link') as folder:
+        write_text(folder / 'a', 'x')
+    assert (tmp_path / 'link').is_symlink()
+    assert [p.name for p in (tmp_path / 'real').iterdir()] == ['a']
+
+
+def test_the_name_of_a_file_need_not_be_text() -> None:
+    assert json.loads(dumps({'path': 'a\udcff'})) == {'path': 'a\\udcff'}
+
+
 def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
     target = tmp_path / 'result'
     target.mkdir()
