@@ -37,7 +37,10 @@ def open_sequence(path: Path | str, options: SequenceOptions | None = None) -> S
     options = options or SequenceOptions()
     if str(path).startswith('synthetic:'):
         return _open_synthetic(str(path), options)
-    path = Path(path).expanduser()
+    try:
+        path = Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f'{path} does not exist: there is no such user') from error
     tolerance = options.max_time_difference_s
     if not (math.isfinite(tolerance) and 0 <= tolerance <= 1):
         raise UsageError(f'time difference of {tolerance} s; expected 0 to 1 s')

@@ -124,9 +124,11 @@ def listed_file(folder: Path, name: str) -> Path:
     """Return the path of a file named in a list inside ``folder``.
 
     Raises:
-        ValueError: the name leads out of the folder.
+        ValueError: the name leads out of the folder, or is none.
     """
     path = Path(name)
+    if '\0' in name:
+        raise ValueError(f'{name!r} is no name of a file')
     if path.is_absolute() or '..' in path.parts:
         raise ValueError(f'{name!r} is not inside the folder')
     return folder / path

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 NANOSECONDS = 1_000_000_000
 _LARGEST = 2**63 - 1
@@ -17,11 +17,12 @@ def parse_stamp(text: str) -> int:
     """
     try:
         seconds = Decimal(text)
-    except InvalidOperation as error:
+        if not seconds.is_finite() or abs(seconds) > _LARGEST // NANOSECONDS:
+            raise ValueError(f'{text!r} is not a time in seconds')
+        return int((seconds * NANOSECONDS).to_integral_value())
+    # No number at all, or an exponent beyond all bounds.
+    except ArithmeticError as error:
         raise ValueError(f'{text!r} is not a time in seconds') from error
-    if not seconds.is_finite() or abs(seconds) > _LARGEST // NANOSECONDS:
-        raise ValueError(f'{text!r} is not a time in seconds')
-    return int((seconds * NANOSECONDS).to_integral_value())
 
 
 def seconds_text(stamp_ns: int) -> str:

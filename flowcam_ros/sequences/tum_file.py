@@ -14,6 +14,8 @@ from flowcam_ros.sequences.stamps import parse_stamp
 from flowcam_ros.sequences.table_file import read_rows
 
 _COLUMNS = 'stamp tx ty tz qx qy qz qw'
+# Beyond this the squares of errors mean nothing, and at last overflow.
+_FARTHEST_M = 1e12
 
 
 def read_trajectory(path: Path | str) -> Trajectory:
@@ -60,6 +62,8 @@ def _parse(words: list[str]) -> tuple[int, list[float]]:
         raise ValueError(f'not a number ({error})') from error
     if not np.isfinite(row).all():
         raise ValueError('NaN or infinity in a pose')
+    if max(map(abs, row[:3])) > _FARTHEST_M:
+        raise ValueError(f'a position beyond {_FARTHEST_M:g} m')
     length = float(np.linalg.norm(row[3:]))
     if not 0.9 < length < 1.1:
         raise ValueError(f'the quaternion has length {length:.3g} instead of 1')

@@ -130,6 +130,7 @@ def test_a_folder_without_any_readable_picture_is_an_error(make_folder):
         ('now rgb/0.png', "line 1: 'now' is not a time"),
         ('0.0 ../secret.png', 'line 1: .*not inside the folder'),
         ('0.0 /etc/passwd', 'line 1: .*not inside the folder'),
+        ('0.0 rgb/\0.png', 'line 1: .*no name of a file'),
         ('0.1 rgb/0.png\n0.1 rgb/1.png', 'line 2: stamp 0.1 is not later'),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowcam_ros.errors import FlowcamError, SequenceError
+from flowcam_ros.errors import FlowcamError, SequenceError, UsageError
 from flowcam_ros.sequences.stamps import parse_stamp, seconds_text
 from flowcam_ros.sequences.tum_file import read_trajectory
 
@@ -29,7 +29,7 @@ def test_stamps_are_exact(text, stamp):
     assert parse_stamp(text) == stamp
 
 
-@pytest.mark.parametrize('text', ['', 'x', 'nan', 'inf', '1e30', '1_0x', '1..0'])
+@pytest.mark.parametrize('text', ['', 'x', 'nan', 'inf', '1e30', '1e9999999', '1_0x', '1..0'])
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(ValueError, match='not a time'):
         parse_stamp(text)
@@ -60,6 +60,7 @@ def test_a_trajectory_is_read_with_comments_commas_and_a_byte_order_mark(tmp_pat
         (GOOD + '2.5 1 2 3 0 0 0 1 9\n', 'line 2: 9 columns'),
         (GOOD + '2.5 nan 2 3 0 0 0 1\n', 'line 2: NaN'),
         (GOOD + '2.5 1 inf 3 0 0 0 1\n', 'line 2: NaN or infinity'),
+        (GOOD + '2.5 1 -1e300 3 0 0 0 1\n', r'line 2: a position beyond 1e\+12 m'),
         (GOOD + '2.5 1 two 3 0 0 0 1\n', "line 2: not a number.*'two'"),
         (GOOD + 'late 1 2 3 0 0 0 1\n', "line 2: 'late' is not a time"),
         (GOOD + '2.5 1 2 3 0 0 0 0\n', 'line 2: the quaternion has length 0'),
@@ -80,6 +81,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     with pytest.raises(SequenceError, match='not a text file'):
         read_trajectory(path)
     with pytest.raises(SequenceError, match='cannot be read'):
+        read_trajectory(tmp_path)
+    with pytest.raises(UsageError, match=r'missing\.tum does not exist'):
         read_trajectory(tmp_path / 'missing.tum')
 
 
