@@ -10,6 +10,7 @@ from pathlib import Path
 from rosbags.interfaces import ConnectionExtRosbag2, QosDurability
 from rosbags.rosbag2 import Reader
 
+from flowcam_ros.errors import SequenceError
 from flowcam_ros.sequences.bag.source import open_source
 from flowcam_ros.sequences.losses import LossLog
 
@@ -48,7 +49,10 @@ class BagMessages:
     def __init__(self, path: Path) -> None:
         """Open a bag: its folder or its data file."""
         self._log = LossLog()
-        self._source = open_source(path, strict=False, log=self._log)
+        try:
+            self._source = open_source(path, strict=False, log=self._log)
+        except OSError as error:
+            raise SequenceError(f'{path}: cannot be read ({error.strerror})') from error
         latched = _latched_topics(path)
         self.topics = [
             RecordedTopic(topic.name, topic.type, topic.name in latched, topic.count)

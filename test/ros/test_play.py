@@ -34,6 +34,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
+from flowcam_ros.errors import UsageError
 from flowcam_ros.ros.bag_messages import BagMessages, PlayedMessage
 from flowcam_ros.ros.bag_player import PlayReport
 from flowcam_ros.ros.isolation import isolated_environment
@@ -339,3 +340,8 @@ def test_reading_ahead_can_be_abandoned() -> None:
     with ReadAhead(source(), budget_bytes=10_000) as ahead:
         next(iter(ahead))
     assert time.monotonic() - begin < 1.0
+
+
+def test_a_bag_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match='nothing does not exist'):
+        BagMessages(tmp_path / 'nothing')

@@ -61,6 +61,8 @@ def open_source(path: Path, *, strict: bool, log: LossLog) -> MessageSource:
         UsageError: there is no bag file.
         SequenceError: nothing of it can be read.
     """
+    if not path.exists():
+        raise UsageError(f'{path} does not exist')
     if path.is_file():
         return _open_file(path, None, strict=strict, log=log)
     metadata = _read_metadata(path)
