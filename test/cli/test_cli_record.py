@@ -67,3 +67,22 @@ def test_an_unreadable_picture_is_a_loss(
     assert result.returncode == 3
     assert '0002.png' in result.stderr and 'Traceback' not in result.stderr
     assert len(list(open_sequence(tmp_path / 'bag'))) == 5
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+@pytest.mark.parametrize('stamp', ['-1.5', '2147483648'])
+def test_a_stamp_that_no_message_can_hold_is_named(
+    flowcam: Run,
+    tmp_path: Path,
+    make_recording: Callable[..., Path],
+    storage: str,
+    stamp: str,
+    error_line: Line,
+) -> None:
+    folder = make_recording(tmp_path / 'wall', frames=1)
+    (folder / 'times.txt').write_text(f'{stamp} rgb/0000.png\n')
+    (folder / 'groundtruth.tum').unlink()
+    result = flowcam('record', folder, '--output', tmp_path / 'bag', '--storage', storage)
+    assert result.returncode == 1
+    assert f'stamp {stamp} s: a ROS message holds' in error_line(result)
+    assert [p.name for p in tmp_path.iterdir()] == ['wall']

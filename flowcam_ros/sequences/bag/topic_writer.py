@@ -19,6 +19,7 @@ from rosbags.interfaces import (
 )
 from rosbags.rosbag2 import Writer
 
+from flowcam_ros.errors import SequenceError
 from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import DepthImage, Frame
@@ -31,7 +32,7 @@ from flowcam_ros.sequences.bag.messages import (
     TF,
     typestore,
 )
-from flowcam_ros.sequences.stamps import NANOSECONDS
+from flowcam_ros.sequences.stamps import NANOSECONDS, seconds_text
 
 _WORLD_FRAME = 'world'
 # Depth that has a pose of its own needs a frame of its own.
@@ -39,6 +40,8 @@ _DEPTH_FRAME = 'camera_depth_optical_frame'
 # Variance of what is not known, by custom of ROS odometry.
 _UNKNOWN = 9999.0
 _MILLIMETRES = 1000.0
+# builtin_interfaces/Time counts seconds in 32 bits with a sign.
+_LAST_SECOND = 2**31 - 1
 
 
 class TopicWriter:
@@ -184,6 +187,10 @@ class TopicWriter:
 
     def _header(self, stamp_ns: int, frame_id: str) -> Any:
         seconds, nanoseconds = divmod(int(stamp_ns), NANOSECONDS)
+        if not 0 <= seconds <= _LAST_SECOND:
+            raise SequenceError(
+                f'stamp {seconds_text(stamp_ns)} s: a ROS message holds 0 to {_LAST_SECOND} s'
+            )
         stamp = self._types['builtin_interfaces/msg/Time'](seconds, nanoseconds)
         return self._types['std_msgs/msg/Header'](stamp=stamp, frame_id=frame_id)
 
