@@ -19,7 +19,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rosgraph_msgs.msg import Clock
 
 from flowcam_ros.ros.bag_messages import PlayedMessage, RecordedTopic
-from flowcam_ros.ros.restamp import Restamper, restamper_of
+from flowcam_ros.ros.restamp import Restamper, StampMap, restamper_of
 
 # When publishing is later than this, the rest is put off instead of sent in a burst.
 MAX_LAG_S = 0.25
@@ -32,6 +32,7 @@ class PlayReport:
     Attributes:
         messages: number of messages published, by topic.
         skipped: topics left out, and why.
+        damaged: number of messages left out because they are too damaged to move their stamps.
         seconds: time from the first to the last message of all passes.
         max_lag_ms: the most by which a message was late.
         put_off_ms: by how much the rest was put off in all because the reading was too slow.
@@ -40,6 +41,7 @@ class PlayReport:
 
     messages: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     max_lag_ms: float = 0.0
     put_off_ms: float = 0.0
@@ -128,11 +130,23 @@ class BagPlayer:
             if lag > MAX_LAG_S:
                 origin += lag
                 self.report.put_off_ms += lag * 1e3
-            restamp = self._restampers[message.topic]
-            data = message.data if restamp is None else restamp(message.data, moved)
-            self._publishers[message.topic].publish(data)
-            self.report.messages[message.topic] = self.report.messages.get(message.topic, 0) + 1
+            data = self._stamped(message, moved)
+            counts = self.report.damaged if data is None else self.report.messages
+            counts[message.topic] = counts.get(message.topic, 0) + 1
+            if data is not None:
+                self._publishers[message.topic].publish(data)
         self.report.seconds += time.monotonic() - begin
+
+    def _stamped(self, message: PlayedMessage, stamp_map: StampMap) -> bytes | None:
+        """Return the message as it is to be sent; None if it is damaged."""
+        restamp = self._restampers[message.topic]
+        if restamp is None:
+            return message.data
+        try:
+            return restamp(message.data, stamp_map)
+        # Damaged bytes bring out struct, index and value errors, and what rclpy raises for them.
+        except Exception:
+            return None
 
     def flush(self, timeout_s: float = 1.0) -> None:
         """Give the last messages the time to arrive before the publishers vanish."""

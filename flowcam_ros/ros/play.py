@@ -111,6 +111,7 @@ def choose_topics(
 def conclude(report: PlayReport, losses: Sequence[str]) -> int:
     """Print the report as one line of JSON, warn of what was left out, return the exit code."""
     left_out = [f'{name} was not played: {why}' for name, why in report.skipped.items()]
+    left_out += [f'{n} messages on {name} are damaged' for name, n in report.damaged.items()]
     for loss in [*left_out, *losses]:
         print(f'flowcam: warning: {loss}', file=sys.stderr)
     print(json.dumps(asdict(report)), flush=True)

@@ -35,8 +35,8 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from flowcam_ros.errors import UsageError
-from flowcam_ros.ros.bag_messages import BagMessages, PlayedMessage
-from flowcam_ros.ros.bag_player import PlayReport
+from flowcam_ros.ros.bag_messages import BagMessages, PlayedMessage, RecordedTopic
+from flowcam_ros.ros.bag_player import BagPlayer, PlayReport
 from flowcam_ros.ros.isolation import isolated_environment
 from flowcam_ros.ros.play import conclude
 from flowcam_ros.ros.read_ahead import ReadAhead
@@ -300,6 +300,21 @@ def test_big_endian_headers_are_moved() -> None:
     moved = restamp(message, lambda stamp: stamp + 1)
     assert moved[4:12] == (3).to_bytes(4, 'big') + (10).to_bytes(4, 'big')
     assert moved[12:] == b'rest'
+
+
+def test_damaged_messages_are_left_out_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    context = Context()
+    context.init(domain_id=97)
+    node = Node('player', context=context)
+    topic = RecordedTopic('/image', 'sensor_msgs/msg/Image', False, 3)
+    player = BagPlayer(node, [topic], rate=1.0, clock_hz=0.0, now=True)
+    whole = bytes(serialize_message(Image(header=Header(frame_id='camera'))))
+    player.play(PlayedMessage('/image', START, data) for data in (b'', whole, whole[:9]))
+    node.destroy_node()
+    context.try_shutdown()
+    assert (player.report.messages, player.report.damaged) == ({'/image': 1}, {'/image': 2})
+    assert conclude(player.report, []) == 3
+    assert '2 messages on /image are damaged' in capsys.readouterr().err
 
 
 def test_reading_ahead_is_bounded_and_keeps_order() -> None:
