@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,24 +23,30 @@ from flowcam_ros.geometry.se3 import exp
 from flowcam_ros.geometry.trajectory import Trajectory
 
 
-@pytest.fixture
-def small_files_only() -> object:
-    """Let no file grow beyond 1000 bytes, as on a full disk."""
+@contextmanager
+def small_files_only() -> Iterator[None]:
+    """Let no file grow beyond 1000 bytes, as on a full disk.
+
+    Ends before the test does: pytest's own report may go to a larger file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, small_files_only: object) -> None:
-    with pytest.raises(OutputError, match=r'big.bin: cannot be written \(File too large\)'):
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    message = r'big.bin: cannot be written \(File too large\)'
+    with pytest.raises(OutputError, match=message), small_files_only():
         write_bytes(tmp_path / 'big.bin', bytes(5000))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_no_folder(tmp_path: Path, small_files_only: object) -> None:
+def test_a_full_disk_leaves_no_folder(tmp_path: Path) -> None:
     target = tmp_path / 'result'
-    with pytest.raises(OutputError), new_folder(target) as folder:
+    with pytest.raises(OutputError), small_files_only(), new_folder(target) as folder:
         write_text(folder / 'small', 'x')
         write_bytes(folder / 'big.bin', bytes(5000))
     assert list(tmp_path.iterdir()) == []
