@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from types import FrameType
@@ -20,6 +21,9 @@ import typer
 from flowcam_ros.errors import FlowcamError, OutputError
 
 INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A second signal this soon after one means the same.
+_TWICE_S = 1.0
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -33,9 +37,10 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None, name: str) -> int
     """
     _mend_streams()
     logging.basicConfig(level=logging.WARNING, format='flowcam: %(levelname)s: %(message)s')
-    for number in (signal.SIGINT, signal.SIGTERM):
+    interrupt = _Interrupter()
+    for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
+            signal.signal(number, interrupt)
     # OpenMP's threads wait by spinning, which makes a frame 20 times slower once another program
     # wants the processor; this is read when torch is imported, later on.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
@@ -60,6 +65,9 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None, name: str) -> int
         return _report(error)
     code = result if isinstance(result, int) else 0
     if code == INTERRUPTED:
+        # One more must not break into what libraries do while the interpreter ends.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         print('flowcam: interrupted', file=sys.stderr)
     return code
 
@@ -98,9 +106,21 @@ class _Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM; a class of its own because Python ends itself by SIGINT after its own."""
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Unwind the program, so that nothing half-written stays."""
-    raise _Interrupted
+class _Interrupter:
+    """Unwinds the program at a signal, so that nothing half-written stays.
+
+    Ctrl-C often comes twice: the second one must not break into the removal of what was begun.
+    """
+
+    def __init__(self) -> None:
+        self._last = -_TWICE_S
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Raise, unless that was done just now."""
+        now = time.monotonic()
+        if now - self._last >= _TWICE_S:
+            self._last = now
+            raise _Interrupted
 
 
 def _report(error: Exception) -> int:

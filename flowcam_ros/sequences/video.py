@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from flowcam_ros.sequences.mask import Mask
 from flowcam_ros.sequences.options import SequenceOptions
 from flowcam_ros.sequences.pixels import to_grey_or_bgr
 from flowcam_ros.sequences.stamps import NANOSECONDS
+
+# AV_LOG_QUIET of FFmpeg; the variable is OpenCV's.
+_QUIET = '-8'
 
 
 class VideoSequence:
@@ -89,6 +93,8 @@ class VideoSequence:
 
     @contextmanager
     def _capture(self) -> Iterator[cv2.VideoCapture]:
+        # The decoder would print each damaged block; the losses are counted here.
+        os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', _QUIET)
         capture = cv2.VideoCapture(str(self._path))
         try:
             if not capture.isOpened():

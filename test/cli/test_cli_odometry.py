@@ -189,9 +189,10 @@ def test_a_truncated_bag_is_salvaged(flowcam: Run, tmp_path: Path, make_recordin
     assert 0 < report['frames'] < 40
 
 
+@pytest.mark.parametrize('times', [1, 5])
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing(
-    tmp_path: Path, number: int, make_recording: Make, command: Words
+    tmp_path: Path, number: int, times: int, make_recording: Make, command: Words
 ) -> None:
     folder = make_recording(tmp_path / 'wall', frames=100)
     process = subprocess.Popen(
@@ -204,7 +205,9 @@ def test_an_interrupt_leaves_nothing(
     deadline = time.monotonic() + 30
     while not list(tmp_path.glob('.result.*')) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(number)
+    for _ in range(times):
+        process.send_signal(number)
+        time.sleep(0.01)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors == 'flowcam: interrupted\n'
@@ -247,3 +250,14 @@ def test_a_mask_hides_what_moves(flowcam: Run, recording: Path, tmp_path: Path) 
     assert result.returncode == 0, result.stderr
     end = read_trajectory(tmp_path / 'result/trajectory.tum').positions[-1]
     assert end[0] == pytest.approx(LAST_X, abs=0.005)
+
+
+def test_the_video_decoder_keeps_its_own_words(
+    flowcam: Run, recording: Path, tmp_path: Path, error_line: Line
+) -> None:
+    path = tmp_path / 'broken.mp4'
+    path.write_bytes(b'\x00\x00\x00\x20ftypisom' + bytes(1000))
+    camera = ('--camera', recording / 'calibration.yaml')
+    result = flowcam('odometry', path, '--output', tmp_path / 'result', *camera)
+    assert result.returncode == 1
+    assert 'cannot be opened as a video' in error_line(result)
