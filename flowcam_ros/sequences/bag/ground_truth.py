@@ -12,7 +12,7 @@ from flowcam_ros.errors import FrameRejected, SequenceError
 from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.sequences.bag.messages import ODOMETRY, deserialize, stamp_of
-from flowcam_ros.sequences.bag.source import MessageSource
+from flowcam_ros.sequences.bag.raw import MessageSource
 from flowcam_ros.sequences.bag.static_tf import StaticTransforms
 from flowcam_ros.sequences.losses import LossLog
 

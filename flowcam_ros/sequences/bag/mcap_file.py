@@ -23,7 +23,7 @@ from mcap.stream_reader import StreamReader, get_chunk_data_stream
 from mcap.summary import Summary
 
 from flowcam_ros.errors import SequenceError
-from flowcam_ros.sequences.bag.source import RawMessage, Topic
+from flowcam_ros.sequences.bag.raw import RawMessage, Topic
 from flowcam_ros.sequences.losses import LossLog
 
 _LOG = logging.getLogger(__name__)

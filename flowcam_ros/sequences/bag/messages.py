@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rosbags.typesys import Stores, get_typestore
 
 from flowcam_ros.errors import FrameRejected
-from flowcam_ros.sequences.bag.source import RawMessage
+from flowcam_ros.sequences.bag.raw import RawMessage
 from flowcam_ros.sequences.stamps import NANOSECONDS
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from flowcam_ros.errors import CameraError, FrameRejected, SequenceError
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import DepthImage, Frame, StereoImage
 from flowcam_ros.sequences.bag.messages import IMAGE, deserialize
-from flowcam_ros.sequences.bag.source import MessageSource, RawMessage
+from flowcam_ros.sequences.bag.raw import MessageSource, RawMessage
 from flowcam_ros.sequences.bag.static_tf import StaticTransforms
 from flowcam_ros.sequences.bag.streams import CameraInfoStream, StampCheck
 from flowcam_ros.sequences.bag.topics import BagTopics, ImageTopic

@@ -10,7 +10,7 @@ from typing import NoReturn
 from rosbags.rosbag2 import Reader
 
 from flowcam_ros.errors import SequenceError
-from flowcam_ros.sequences.bag.source import RawMessage, Topic
+from flowcam_ros.sequences.bag.raw import RawMessage, Topic
 from flowcam_ros.sequences.losses import LossLog
 
 

@@ -5,48 +5,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import yaml
 
 from flowcam_ros.errors import SequenceError, UsageError
+from flowcam_ros.sequences.bag.raw import MessageSource, RawMessage, Topic
 from flowcam_ros.sequences.losses import LossLog
-
-
-@dataclass(frozen=True, order=True)
-class Topic:
-    """A topic of a bag: name, type such as ``sensor_msgs/msg/Image``, and number of messages."""
-
-    name: str
-    type: str
-    count: int
-
-
-class RawMessage(NamedTuple):
-    """A message as it is stored: CDR bytes and the time it was recorded, nanoseconds."""
-
-    topic: str
-    type: str
-    log_ns: int
-    data: bytes | memoryview
-
-
-class MessageSource(Protocol):
-    """A bag file that can be read any number of times, one message (or chunk) in memory."""
-
-    def topics(self) -> list[Topic]:
-        """Return the topics with their counts."""
-        ...
-
-    def messages(self, topics: Collection[str], log: LossLog) -> Iterator[RawMessage]:
-        """Yield the messages of some topics by recording time; damage is counted in ``log``.
-
-        Raises:
-            SequenceError: the file is too damaged to go on.
-        """
-        ...
 
 
 def open_source(path: Path, *, strict: bool, log: LossLog) -> MessageSource:

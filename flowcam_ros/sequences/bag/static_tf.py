@@ -12,7 +12,7 @@ from jaxtyping import Float
 from flowcam_ros.errors import FrameRejected
 from flowcam_ros.geometry import se3
 from flowcam_ros.sequences.bag.messages import TF, deserialize
-from flowcam_ros.sequences.bag.source import MessageSource
+from flowcam_ros.sequences.bag.raw import MessageSource
 from flowcam_ros.sequences.losses import LossLog
 
 _TOPIC = '/tf_static'

@@ -9,7 +9,7 @@ from typing import Any
 from flowcam_ros.errors import FrameRejected, SequenceError
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.sequences.bag.messages import deserialize, stamp_of
-from flowcam_ros.sequences.bag.source import MessageSource, RawMessage
+from flowcam_ros.sequences.bag.raw import MessageSource, RawMessage
 from flowcam_ros.sequences.camera_messages import camera_from_info
 from flowcam_ros.sequences.losses import LossLog
 from flowcam_ros.sequences.stamps import NANOSECONDS, seconds_text

@@ -14,7 +14,7 @@ from flowcam_ros.sequences.bag.messages import (
     IMAGE,
     deserialize,
 )
-from flowcam_ros.sequences.bag.source import MessageSource, Topic
+from flowcam_ros.sequences.bag.raw import MessageSource, Topic
 from flowcam_ros.sequences.losses import LossLog
 from flowcam_ros.sequences.options import SequenceOptions
 from flowcam_ros.sequences.topic_names import base_name
