@@ -92,9 +92,15 @@ class OdometryNode(LifecycleNode):
         return _SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to listen."""
-        if self._parts is not None:
-            self._parts.start()
+        """Begin to listen; fails while an image from before is still being worked on."""
+        if self._parts is None:
+            return _SUCCESS
+        if self._parts.is_working():
+            self.get_logger().error(
+                'the last image before deactivation is still being worked on; activate later'
+            )
+            return _FAILURE
+        self._parts.start()
         return _SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -187,6 +193,10 @@ class _Parts:
         )
         self._jumps = node.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
 
+    def is_working(self) -> bool:
+        """Whether an image is still being worked on after :meth:`stop`."""
+        return self._worker is not None and self._worker.is_alive()
+
     def stop(self) -> None:
         """Stop listening and working; returns within about a second."""
         self._tracker.silence(True)
@@ -199,9 +209,11 @@ class _Parts:
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
-        if self._worker is not None and not self._worker.stop(_STOP_S):
-            self._node.get_logger().warning('the image at hand was left unfinished')
-        self._worker = None
+        if self._worker is not None:
+            if self._worker.stop(_STOP_S):
+                self._worker = None
+            else:
+                self._node.get_logger().warning('the image at hand was left unfinished')
 
     def close(self) -> None:
         """Take publishers and services off the graph."""

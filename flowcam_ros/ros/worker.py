@@ -82,6 +82,10 @@ class Worker(Generic[T]):
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._thread.is_alive()
+
     def busy_seconds(self) -> float:
         """Return how long the item at hand has been worked on; 0 when idle."""
         since = self._busy_since
