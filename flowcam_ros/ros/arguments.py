@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from rclpy.utilities import remove_ros_args
+
 from flowcam_ros.errors import ConfigError
 from flowcam_ros.settings import load_yaml
 
@@ -33,6 +35,19 @@ def check_parameter_files(args: Sequence[str]) -> None:
                 f"{path}: not a ROS parameter file; it needs '/**:' (or the node's name), below "
                 "that 'ros__parameters:', and below that the parameters"
             )
+
+
+def check_no_other_arguments(args: Sequence[str]) -> None:
+    """Check that nothing but ROS arguments follows the program's name.
+
+    Raises:
+        ConfigError: names the words that would have no effect.
+    """
+    others = remove_ros_args(args)[1:]
+    if others:
+        raise ConfigError(
+            f'unknown arguments {" ".join(others)}; what is for ROS comes behind --ros-args'
+        )
 
 
 def _parameter_files(args: Sequence[str]) -> Iterator[Path]:

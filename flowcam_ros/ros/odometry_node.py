@@ -54,7 +54,7 @@ def _run(args: list[str], stop: threading.Event) -> int:
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    from flowcam_ros.ros.arguments import check_parameter_files
+    from flowcam_ros.ros.arguments import check_no_other_arguments, check_parameter_files
     from flowcam_ros.ros.odometry import OdometryNode
     from flowcam_ros.ros.transport import use_image_transport_profile
 
@@ -63,11 +63,25 @@ def _run(args: list[str], stop: threading.Event) -> int:
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy has no common class of errors for bad arguments
-        raise ConfigError(' '.join(str(error).split(', at ')[0].split())) from error
+        text = str(error)
+        if type(error).__name__ == 'UnknownROSArgsError':  # says nothing but the list of them
+            text = f'unknown ROS arguments {text}'
+        raise ConfigError(' '.join(text.split(', at ')[0].split())) from error
     try:
-        return _live(OdometryNode(), stop)
+        check_no_other_arguments(args)
+        return _live(_made(OdometryNode), stop)
     finally:
         rclpy.try_shutdown()
+
+
+def _made(node_class: type[OdometryNode]) -> OdometryNode:
+    """Make the node; wrong values of rclpy's own parameters are told like those of ours."""
+    from rclpy.exceptions import ParameterException
+
+    try:
+        return node_class()
+    except ParameterException as error:
+        raise ConfigError(' '.join(str(error).split())) from error
 
 
 def _live(node: OdometryNode, stop: threading.Event) -> int:

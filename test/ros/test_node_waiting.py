@@ -179,7 +179,9 @@ def test_shutdown_ends_the_process(running: tuple[Any, Any], probe: Any) -> None
         (['-p', 'bse_frame:=x'], 'unknown option bse_frame; did you mean base_frame?'),
         (['-p', 'tracking.max_gap:=-1.0'], 'tracking.max_gap: -1.0 is outside'),
         (['--params-file', 'none.yaml'], 'none.yaml: cannot be read'),
-        (['--no-such-flag'], 'no-such-flag'),
+        (['--no-such-flag'], "unknown ROS arguments ['--no-such-flag']"),
+        (['-p', 'use_sim_time:=maybe'], 'use_sim_time'),
+        (['--', 'extra'], 'unknown arguments extra; what is for ROS comes behind --ros-args'),
     ],
 )
 def test_bad_arguments_end_with_one_line_and_code_two(
