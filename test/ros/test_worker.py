@@ -63,8 +63,10 @@ def test_stop_tells_when_the_work_hangs() -> None:
     mailbox.put(1)
     assert begun.wait(5.0)
     assert not worker.stop(0.1)
+    assert worker.is_alive()
     hang.set()
     assert worker.stop(5.0)
+    assert not worker.is_alive()
     assert mailbox.put(2) == 0 and mailbox.take() is None
 
 
