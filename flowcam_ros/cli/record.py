@@ -46,11 +46,11 @@ def record(
 ) -> int:
     """Turn a recording, a folder of images, a video or a rendered sequence into a ROS 2 bag."""
     from flowcam_ros.cli.progress import progress
-    from flowcam_ros.export.atomic import check_new_folder
+    from flowcam_ros.export.atomic import check_new_file
     from flowcam_ros.sequences import SequenceOptions, open_sequence
     from flowcam_ros.sequences.record import record_bag
 
-    check_new_folder(output)
+    check_new_file(output)
     options = SequenceOptions(
         image_topic=image_topic,
         camera_info_topic=camera_info_topic,

@@ -86,3 +86,17 @@ def test_a_stamp_that_no_message_can_hold_is_named(
     assert result.returncode == 1
     assert f'stamp {stamp} s: a ROS message holds' in error_line(result)
     assert [p.name for p in tmp_path.iterdir()] == ['wall']
+
+
+def test_an_existing_empty_folder_and_a_wrong_topic_are_usage_errors(
+    flowcam: Run, recording: Path, tmp_path: Path, error_line: Line
+) -> None:
+    (tmp_path / 'empty').mkdir()
+    result = flowcam('record', recording, '--output', tmp_path / 'empty')
+    assert result.returncode == 2
+    assert 'not overwritten' in error_line(result)
+    assert flowcam('record', recording, '--output', tmp_path / 'bag').returncode == 0
+    option = '--depth-camera-info-topic'
+    result = flowcam('record', tmp_path / 'bag', '--output', tmp_path / 'other', option, '/no')
+    assert result.returncode == 2
+    assert f'candidates for {option}: ' in error_line(result)

@@ -74,11 +74,13 @@ class TopicChooser:
         image = self._choose_image(colors, depths)
         depth = self._choose_depth(depths)
         right = self._choose_right(image)
-        info = self._info(image, options.camera_info_topic) or self._only_info(image)
+        info = self._info(
+            image, options.camera_info_topic, '--camera-info-topic'
+        ) or self._only_info(image)
         return BagTopics(
             ImageTopic(image, info),
-            self._with_info(depth, options.depth_camera_info_topic),
-            self._with_info(right, options.right_camera_info_topic),
+            self._with_info(depth, options.depth_camera_info_topic, '--depth-camera-info-topic'),
+            self._with_info(right, options.right_camera_info_topic, '--right-camera-info-topic'),
             right_given=right is not None and options.right_topic is not None,
         )
 
@@ -145,13 +147,13 @@ class TopicChooser:
         found = [n for n in _right_names(image) if n in self._topics and self._topics[n].count]
         return found[0] if len(found) == 1 else None
 
-    def _with_info(self, image: str | None, asked: str | None) -> ImageTopic | None:
-        return None if image is None else ImageTopic(image, self._info(image, asked))
+    def _with_info(self, image: str | None, asked: str | None, option: str) -> ImageTopic | None:
+        return None if image is None else ImageTopic(image, self._info(image, asked, option))
 
-    def _info(self, image: str, asked: str | None) -> str | None:
+    def _info(self, image: str, asked: str | None, option: str) -> str | None:
         """Return the CameraInfo topic that was asked for, or lies beside the image topic."""
         if asked is not None:
-            return self._named(asked, '--camera-info-topic', (CAMERA_INFO,), self._infos.values())
+            return self._named(asked, option, (CAMERA_INFO,), self._infos.values())
         base = base_name(image)
         for name in (f'{base.rpartition("/")[0]}/camera_info', f'{base}/camera_info'):
             if name in self._infos:
