@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ import yaml
 from flowcam_ros.errors import ConfigError
 
 T = TypeVar('T')
+_EXPONENT = re.compile(r'[-+]?\d+[eE][-+]?\d+')
+_NODE = 'odometry'
 Value = bool | int | float | str
 
 
@@ -42,6 +45,8 @@ class OptionInfo:
         """Return ``value`` as this option's type; raise ConfigError if it does not fit."""
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
+        if self.kind is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
+            value = float(value)  # YAML 1.1 takes 1e9, without a point, for a text
         if type(value) is not self.kind:
             raise ConfigError(
                 f'{self.name}: expected {self.kind.__name__}, got {type(value).__name__} {value!r}'
@@ -187,16 +192,28 @@ def read_yaml(path: Path) -> dict[str, object]:
         raise ConfigError(f'{path}: {error}') from error
     if content is None:
         return {}
-    if isinstance(content, dict) and len(content) == 1:
-        inner = next(iter(content.values()))
-        if isinstance(inner, dict) and set(inner) == {'ros__parameters'}:
-            content = inner['ros__parameters']
     if not isinstance(content, dict):
         raise ConfigError(f'{path}: expected a mapping of option names to values')
     try:
-        return dict(_dotted(content))
+        return dict(_dotted(_ros_parameters(content)))
     except RecursionError as error:
         raise ConfigError(f'{path}: an alias in it contains itself') from error
+
+
+def _ros_parameters(content: dict[str, object]) -> Mapping[str, object]:
+    """Return what a ROS parameter file says to this node; other nodes' parameters are theirs."""
+    nodes = {
+        name.strip('/'): inner['ros__parameters']
+        for name, inner in content.items()
+        if isinstance(name, str)
+        and isinstance(inner, dict)
+        and isinstance(inner.get('ros__parameters'), dict)
+    }
+    if not nodes or len(nodes) < len(content):
+        return content
+    if len(nodes) == 1:
+        return next(iter(nodes.values()))
+    return {**nodes.get('**', {}), **nodes.get(_NODE, {})}
 
 
 def load_yaml(text: str) -> Any:

@@ -43,6 +43,20 @@ def test_defaults_and_nested_names() -> None:
     }
 
 
+def test_numbers_with_an_exponent_are_numbers() -> None:
+    assert build(Outer, parse_assignments(['flow.sigma=1e0'])).flow.sigma == 1.0
+
+
+def test_a_parameter_file_of_several_nodes_gives_what_is_said_to_odometry(tmp_path: Path) -> None:
+    path = tmp_path / 'robot.yaml'
+    path.write_text(
+        'ekf:\n  ros__parameters:\n    frequency: 30.0\n'
+        '/**:\n  ros__parameters:\n    quiet: true\n    count: 3\n'
+        '/odometry:\n  ros__parameters:\n    count: 4\n'
+    )
+    assert read_yaml(path) == {'quiet': True, 'count': 4}
+
+
 def test_dotted_and_nested_values_are_the_same() -> None:
     assert build(Outer, {'flow.sigma': 1.0}) == build(Outer, {'flow': {'sigma': 1.0}})
 

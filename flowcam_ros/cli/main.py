@@ -1,34 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``flowcam`` program and its commands."""
+"""The ``flowcam`` program."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
-import typer
-
-from flowcam_ros.cli.config import config
-from flowcam_ros.cli.demo import demo
-from flowcam_ros.cli.evaluate import evaluate
-from flowcam_ros.cli.guard import run_app
-from flowcam_ros.cli.node import node
-from flowcam_ros.cli.odometry import odometry
-from flowcam_ros.cli.play import play
-from flowcam_ros.cli.record import record
-from flowcam_ros.cli.version import version
-
-app = typer.Typer(
-    name='flowcam',
-    help='Visual odometry from optical flow: path and depth from a camera, with or without ROS.',
-    epilog='Exit codes: 0 done, 1 failure, 2 usage error, 3 done with losses (unreadable input, '
-    'rejected frames), 130 interrupted.',
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for command in (odometry, evaluate, record, demo, node, play, config, version):
-    app.command()(command)
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +17,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words after ``flowcam``; None takes those of this process.
     """
+    # Importing takes a moment, in which Ctrl-C must not show where it struck.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+    from flowcam_ros.cli.app import app
+    from flowcam_ros.cli.guard import run_app
+
     return run_app(app, arguments, 'flowcam')
+
+
+def _leave(number: int, frame: object) -> None:
+    os.write(2, b'flowcam: interrupted\n')
+    os._exit(_INTERRUPTED)
 
 
 if __name__ == '__main__':

@@ -118,13 +118,18 @@ def run(source: str, output: Path, options: SequenceOptions, config: OdometryCon
 
 
 def print_summary(output: Path, report: dict[str, object]) -> None:
-    """Print what was written, and each loss as a warning."""
+    """Print what was written, and as warnings each loss and why nothing was tracked."""
     import sys
 
     losses = report['losses']
     assert isinstance(losses, list)
     for loss in losses:
         print(f'flowcam: warning: {loss}', file=sys.stderr)
+    if not report['tracked']:
+        reasons = report['reasons']
+        assert isinstance(reasons, dict)
+        why = ', '.join(f'{reason} {count}' for reason, count in reasons.items())
+        print(f'flowcam: warning: no frame could be tracked ({why})', file=sys.stderr)
     print(
         f'{output}: {report["frames"]} frames, {report["tracked"]} tracked, '
         f'{report["fps"]:.1f} frames/s, scale from {report["scale_source"]}'

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flowcam_ros.errors import ConfigError
 from flowcam_ros.settings import option
 
 
@@ -35,3 +36,10 @@ class DepthConfig:
         ge=0.0,
         le=1.0,
     )
+
+    def __post_init__(self) -> None:
+        if self.min_range >= self.max_range:
+            raise ConfigError(
+                f'depth.min_range: {self.min_range:g} is not below depth.max_range '
+                f'{self.max_range:g}, so no depth would be left'
+            )

@@ -55,6 +55,7 @@ class CameraModel:
             raise CameraError(
                 f'focal length ({self.fx:g}, {self.fy:g}) is not positive: camera not calibrated'
             )
+        self._check_plausible()
         lengths = DISTORTION_LENGTHS.get(self.distortion_model)
         if lengths is None:
             raise CameraError(
@@ -69,6 +70,16 @@ class CameraModel:
                 f'{self.distortion_model} takes {" or ".join(map(str, lengths))} coefficients, '
                 f'got {len(self.distortion)}'
             )
+
+    def _check_plausible(self) -> None:
+        """Refuse what no lens has, before it overflows somewhere."""
+        axes = (('x', self.width, self.fx, self.cx), ('y', self.height, self.fy, self.cy))
+        for name, size, focal, centre in axes:
+            if not 0.01 < focal / size < 1000.0 or not abs(centre) < 100.0 * size:
+                raise CameraError(
+                    f'f{name} {focal:g} and c{name} {centre:g} pixels are no lens for {size} '
+                    'pixels of image; is the calibration that of this image?'
+                )
 
     @property
     def matrix(self) -> Float[np.ndarray, '3 3']:

@@ -98,12 +98,17 @@ class BagPlayer:
         return set(self._publishers)
 
     def wait_for_subscribers(self, topics: Iterable[str], timeout_s: float) -> list[str]:
-        """Wait until each topic has a subscriber; return those that still have none."""
+        """Wait until each topic has a subscriber; return those that still have none.
+
+        Then waits a little more: a subscriber hears nothing before it has found the publisher
+        too, which it does in its own time.
+        """
         deadline = time.monotonic() + timeout_s
         missing = list(topics)
         while missing and time.monotonic() < deadline:
             time.sleep(0.02)
             missing = [t for t in missing if not self._publishers[t].get_subscription_count()]
+        time.sleep(_SETTLE_S)
         return missing
 
     def play(self, messages: Iterable[PlayedMessage]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from flowcam_ros.depth.config import DepthConfig
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.depth.sensor import SensorDepth
+from flowcam_ros.errors import ConfigError
 from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import DepthImage, Frame
@@ -49,6 +50,11 @@ def test_wild_values_never_reach_the_estimate(share: float, seed: int) -> None:
     assert (result.inverse_depth[~bad] > 0).all()
     assert np.isfinite(result.variance[~bad]).all()
     assert np.isnan(result.depth()[bad]).all()
+
+
+def test_a_range_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r'depth.min_range: 30 is not below depth.max_range 20'):
+        DepthConfig(min_range=30.0)
 
 
 def test_variance_is_large_at_depth_edges() -> None:

@@ -29,6 +29,8 @@ def test_all_zero_distortion_is_none() -> None:
         ({'fy': -1.0}, 'focal length'),
         ({'cx': math.nan}, 'NaN'),
         ({'width': 0}, 'image size'),
+        ({'fx': 1e-300}, 'no lens'),
+        ({'cy': 1e200}, 'no lens'),
         ({'distortion_model': 'thin_prism', 'distortion': (0.1,)}, 'not supported'),
         ({'distortion_model': 'plumb_bob', 'distortion': (0.1, 0.2, 0.3)}, '4 or 5 coefficients'),
         ({'distortion_model': 'equidistant', 'distortion': (0.1,) * 5}, '4 coefficients'),

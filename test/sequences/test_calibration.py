@@ -97,7 +97,7 @@ def test_a_missing_file_is_a_usage_error(tmp_path):
 
 def test_what_is_written_reads_back_equal(tmp_path):
     camera = CameraModel(
-        640, 480, 1 / 3, 525.25, 319.5, 239.5, 'equidistant', (0.1, 0.2, 0.3, 1e-9)
+        640, 480, 1000 / 3, 525.25, 319.5, 239.5, 'equidistant', (0.1, 0.2, 0.3, 1e-9)
     )
     transform = np.eye(4)
     transform[0, 3] = 0.025
