@@ -23,6 +23,8 @@ from flowcam_ros.ros.restamp import Restamper, StampMap, restamper_of
 
 # When publishing is later than this, the rest is put off instead of sent in a burst.
 MAX_LAG_S = 0.25
+# Discovery under load was seen to take the other side most of a second longer.
+_SETTLE_S = 1.0
 
 
 @dataclass
