@@ -17,7 +17,6 @@ from flowcam_ros.cli.inputs import (
     DepthTopicOption,
     ImageTopicOption,
     InputArgument,
-    MaskOption,
     MaxTimeDifferenceOption,
     RightCameraInfoTopicOption,
     RightTopicOption,
@@ -34,7 +33,6 @@ def record(
         bool, typer.Option('--compressed', help='PNG pictures and depth: smaller, slower.')
     ] = False,
     camera: CameraOption = None,
-    mask: MaskOption = None,
     image_topic: ImageTopicOption = None,
     camera_info_topic: CameraInfoTopicOption = None,
     depth_topic: DepthTopicOption = None,
@@ -59,7 +57,6 @@ def record(
         right_topic=right_topic,
         right_camera_info_topic=right_camera_info_topic,
         camera=camera,
-        mask=mask,
         max_time_difference_s=max_time_difference,
         strict=strict,
     )
