@@ -21,6 +21,7 @@ from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.alignment import Aligner, Alignment
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.device import choose_device, use_threads
+from flowcam_ros.odometry.diagnosis import Diagnosis
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 from flowcam_ros.odometry.health import Verdict, judge, lack
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, make_keyframe
@@ -63,6 +64,8 @@ class VisualOdometry:
         self._recovery: Keyframe | None = None
         self._last: Alignment | None = None
         self._measured: DepthEstimate | None = None
+        self._diagnosis: Diagnosis | None = None
+        self._attempt: tuple[Keyframe, Alignment] | None = None
 
     def reconfigure(self, config: OdometryConfig) -> None:
         """Take over changed options that are declared dynamic."""
@@ -74,6 +77,10 @@ class VisualOdometry:
         if self._measured is not None:
             return self._measured
         return self._keyframe.depth if self._keyframe is not None else None
+
+    def diagnosis(self) -> Diagnosis | None:
+        """Return the inner workings of the last processed frame; None before the first."""
+        return self._diagnosis
 
     def process(self, frame: Frame) -> PoseEstimate:
         """Estimate the pose of one frame; always answers for every accepted frame.
@@ -94,7 +101,10 @@ class VisualOdometry:
         if ends_epoch:
             self.reset()
         self._mapper, self._measured = mapper, measured
+        self._attempt = None
         estimate = self._estimate(mapper, prepared, measured, step, watch)
+        keyframe, alignment = self._attempt or (None, None)
+        self._diagnosis = Diagnosis(prepared, estimate, keyframe, alignment, self.latest_depth())
         self._stamps.take(frame.stamp_ns, step)
         estimate.timings_ms.update(watch.finish())
         return estimate
@@ -184,6 +194,7 @@ class VisualOdometry:
                 continue
             with watch.step('align'):
                 alignment = self._align(mapper, candidate, frame, measured, predicted)
+            self._attempt = candidate, alignment
             verdict = judge(alignment, len(candidate), measured, self._config)
             if verdict.believed:
                 return self._accept(mapper, candidate, frame, measured, alignment, verdict, watch)
