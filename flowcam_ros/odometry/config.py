@@ -50,6 +50,25 @@ class PoseConfig:
 
 
 @dataclass(frozen=True)
+class WindowConfig:
+    """The key frames that are optimised together."""
+
+    keyframes: int = option(
+        6,
+        'Most key frames optimised together; more drift less and cost more.',
+        unit='key frames',
+        ge=2,
+        le=50,
+    )
+    points: int = option(
+        400, 'Most points of one key frame that take part.', unit='points', ge=20, le=5000
+    )
+    iterations: int = option(
+        4, 'Most steps of the optimisation.', unit='steps', ge=1, le=100
+    )
+
+
+@dataclass(frozen=True)
 class TrackingConfig:
     """The state machine."""
 
@@ -132,4 +151,5 @@ class OdometryConfig:
     depth: DepthConfig = group(DepthConfig)
     keyframe: KeyframeConfig = group(KeyframeConfig)
     pose: PoseConfig = group(PoseConfig)
+    window: WindowConfig = group(WindowConfig)
     tracking: TrackingConfig = group(TrackingConfig)

@@ -8,6 +8,8 @@ learns from the frame, and the frame may become the next key frame.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from flowcam_ros.correspondence.registry import make_flow
@@ -29,6 +31,7 @@ from flowcam_ros.odometry.mapping import Mapper, make_mapper
 from flowcam_ros.odometry.motion import MotionModel
 from flowcam_ros.odometry.stamps import StampWatch, Step
 from flowcam_ros.odometry.stopwatch import Stopwatch
+from flowcam_ros.odometry.window import SlidingWindow
 
 # No pose is perfect, not even the first: (10 micrometres)^2 and (10 microradians)^2.
 _FLOOR = 1e-10 * np.eye(6)
@@ -51,6 +54,9 @@ class VisualOdometry:
     def _build(self) -> None:
         self._flow = make_flow(self._config.flow)
         self._aligner = Aligner(self._config, self._flow, self._device)
+        self._window = SlidingWindow(
+            self._config.window, self._config.flow.max_inconsistency, self._device
+        )
         self._preparer = FramePreparer(self._config.max_image_pixels)
 
     def reset(self) -> None:
@@ -62,6 +68,7 @@ class VisualOdometry:
         self._mapper: Mapper | None = None
         self._keyframe: Keyframe | None = None
         self._recovery: Keyframe | None = None
+        self._window.clear()
         self._last: Alignment | None = None
         self._measured: DepthEstimate | None = None
         self._diagnosis: Diagnosis | None = None
@@ -155,6 +162,7 @@ class VisualOdometry:
             verdict = Verdict(TrackingState.INITIALISING, reason)
             return self._answer(mapper, frame, verdict, pose, covariance)
         self._keyframe = keyframe
+        self._window.clear()
         self._motion.accept(frame.stamp_ns, pose, covariance, covariance)
         verdict = self._while_starting(mapper, Verdict(TrackingState.TRACKING))
         return self._answer(mapper, frame, verdict, pose, covariance, is_keyframe=True)
@@ -231,6 +239,8 @@ class VisualOdometry:
     ) -> PoseEstimate:
         """Believe a fit: pose, covariance, velocity; let depth learn; perhaps a new key frame."""
         world_from_key = keyframe.world_from_camera
+        if keyframe is not self._keyframe:
+            self._window.clear()
         key_from_camera = se3.inverse(alignment.target_from_source)
         pose = se3.orthonormalized(world_from_key @ key_from_camera)
         fit = alignment.covariance
@@ -238,18 +248,26 @@ class VisualOdometry:
         covariance = of_product(world_from_key, keyframe.covariance, key_from_camera, fit) + _FLOOR
         # this frame and the one before were fitted to the key frame independently
         step = 2.0 * rotated(fit, world_from_key[:3, :3])
-        self._motion.accept(frame.stamp_ns, pose, covariance, step)
         with watch.step('learn'):
             keyframe = mapper.learn(keyframe, frame, alignment)
         successor = None
         if self._is_due(keyframe, alignment):
             with watch.step('keyframe'):
-                depth = mapper.follow(keyframe, frame, measured, alignment)
                 followed = mapper.followed(keyframe, alignment)
+                joined = None
+                if mapper.ready:
+                    if not len(self._window):
+                        self._window.begin(keyframe, measured and keyframe.depth)
+                    joined = self._window.join(keyframe, frame, measured, alignment, pose)
+                    pose, covariance = joined.world_from_camera, joined.covariance
+                    followed = None if measured is not None else _first_of_each(joined.points, None)
+                depth = mapper.follow(keyframe if joined is None else dataclasses.replace(keyframe, depth=dataclasses.replace(keyframe.depth, inverse_depth=keyframe.depth.inverse_depth*np.float32(joined.ratio))), frame, measured, alignment if joined is None else dataclasses.replace(alignment, target_from_source=joined.target_from_last))
                 successor = self._candidate(depth, followed, frame, pose, covariance)
             if lack(depth, successor, self._config):
                 successor = None
+            elif joined is not None: self._window.append(successor, measured)
         self._keyframe, self._recovery = successor or keyframe, None
+        self._motion.accept(frame.stamp_ns, pose, covariance, step)
         self._last = None if successor else alignment
         verdict = self._while_starting(mapper, verdict)
         is_new = successor is not None
@@ -304,3 +322,13 @@ class VisualOdometry:
             residual_px=fit.residual_px if fit else 0.0,
             condition=fit.condition if fit else float('inf'),
         )
+
+
+def _first_of_each(a, b):
+    """PROTOTYPE: union; smallest variance per cell."""
+    pts = [a] + ([b] if b is not None else [])
+    px = np.concatenate([p.pixels for p in pts]); rho = np.concatenate([p.inverse_depth for p in pts]); var = np.concatenate([p.variance for p in pts])
+    cell = (px // 14).astype(int); key = cell[:, 1] * 10000 + cell[:, 0]
+    order = np.lexsort([var / rho**2, key]); first = np.unique(key[order], return_index=True)[1]
+    k = order[first]
+    return PointDepths(px[k], rho[k], var[k])
