@@ -68,7 +68,6 @@ class VisualOdometry:
         self._keyframe: Keyframe | None = None
         self._recovery: Keyframe | None = None
         self._window.clear()
-        self._last: Alignment | None = None
         self._measured: DepthEstimate | None = None
         self._diagnosis: Diagnosis | None = None
         self._attempt: tuple[Keyframe, Alignment] | None = None
@@ -139,7 +138,6 @@ class VisualOdometry:
             self._motion.restart_at(frame.stamp_ns)
         elif step is Step.GAP:
             self._motion.halt()
-            self._last = None
         keyframe = self._keyframe
         same_camera = keyframe is not None and keyframe.frame.camera == frame.camera
         if keyframe is None or step is Step.JUMP_BACK or not same_camera:
@@ -154,7 +152,7 @@ class VisualOdometry:
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
         depth = mapper.begin(frame, measured, self._keyframe)
         keyframe = self._candidate(depth, frame, pose, covariance)
-        self._recovery, self._last = None, None
+        self._recovery = None
         reason = lack(depth, keyframe, self._config)
         if reason:
             self._keyframe = None
@@ -218,11 +216,7 @@ class VisualOdometry:
         expected = se3.inverse(predicted) @ keyframe.world_from_camera
         held = se3.inverse(self._motion.last_pose) @ keyframe.world_from_camera
         starts = [expected, held]
-        last = self._last if keyframe is self._keyframe else None
-        start_flow = last.displacement if last is not None else None
-        alignment = self._aligner.align(
-            keyframe, frame, measured, starts, mapper.seeds, start_flow
-        )
+        alignment = self._aligner.align(keyframe, frame, measured, starts, mapper.seeds)
         return mapper.constrain(alignment, keyframe, held)
 
     def _accept(
@@ -266,7 +260,6 @@ class VisualOdometry:
             successor = succession.keyframe
         self._keyframe, self._recovery = successor or keyframe, None
         self._motion.accept(frame.stamp_ns, pose, covariance, step)
-        self._last = None if successor else alignment
         verdict = self._while_starting(mapper, verdict)
         is_new = successor is not None
         return self._answer(mapper, frame, verdict, pose, covariance, is_new, alignment)
@@ -290,7 +283,7 @@ class VisualOdometry:
         depth = mapper.begin(frame, measured, self._keyframe)
         recovery = self._candidate(depth, frame, predicted, covariance)
         reason = lack(depth, recovery, self._config)
-        self._recovery, self._last = None if reason else recovery, None
+        self._recovery = None if reason else recovery
         verdict = Verdict(TrackingState.LOST, reason or verdict.reason)
         return self._answer(mapper, frame, verdict, predicted, covariance)
 

@@ -178,13 +178,15 @@ class SlidingWindow:
     def _take_over(self, fit: WindowFit) -> None:
         """Keep the optimised poses and depths."""
         poses, depth = fit.state.poses.cpu().numpy(), fit.state.depth.cpu().numpy()
+        curvature = fit.system.curvature.cpu().numpy()
         self._scale = fit.scale
         for number, host in enumerate(self._hosts):
-            pose = se3.orthonormalized(poses[number])
+            pose, count = se3.orthonormalized(poses[number]), len(host.chosen)
             self._hosts[number] = dataclasses.replace(
                 host,
                 keyframe=dataclasses.replace(host.keyframe, world_from_camera=pose),
-                inverse_depth=depth[number, : len(host.chosen)].astype(np.float32),
+                inverse_depth=depth[number, :count].astype(np.float32),
+                variance=(1.0 / curvature[number, :count]).astype(np.float32),
             )
 
     def _ratio(self, before: np.ndarray) -> float:

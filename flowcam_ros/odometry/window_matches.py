@@ -36,6 +36,7 @@ class Host:
         keyframe: with the newest pose.
         chosen: which of its points these are.
         inverse_depth: best estimate.
+        variance: of that, were all poses right.
         measured: inverse depth known apart from the window.
         information: inverse variance of that.
     """
@@ -43,6 +44,7 @@ class Host:
     keyframe: Keyframe
     chosen: Int[np.ndarray, ' n']
     inverse_depth: Float[np.ndarray, ' n']
+    variance: Float[np.ndarray, ' n']
     measured: Float[np.ndarray, ' n']
     information: Float[np.ndarray, ' n']
 
@@ -78,10 +80,11 @@ def make_host(keyframe: Keyframe, measured: DepthEstimate | None, count: int) ->
     points = keyframe.points
     chosen = _choose(keyframe, count)
     depth = np.maximum(points.inverse_depth[chosen], MIN_INVERSE_DEPTH)
+    variance = points.variance[chosen]
     if measured is None:
-        return Host(keyframe, chosen, depth, depth, 1.0 / (_LOOSE_DEPTH * depth) ** 2)
+        return Host(keyframe, chosen, depth, variance, depth, 1.0 / (_LOOSE_DEPTH * depth) ** 2)
     known = _known_depth(measured, points.pixels[chosen], keyframe.frame)
-    return Host(keyframe, chosen, depth, *known)
+    return Host(keyframe, chosen, depth, variance, *known)
 
 
 def matched_before(host: Host, alignment: Alignment) -> tuple[np.ndarray, np.ndarray]:
@@ -163,8 +166,7 @@ def _expected(
     there = reproject(camera, ray, depth, torch.from_numpy(pose))
     guess = there.predicted[:, :2].numpy().astype(np.float32)
     inside = (guess > 0).all(1) & (guess < (camera.width - 1, camera.height - 1)).all(1)
-    variance = host.keyframe.points.variance[host.chosen]
-    known = variance < (_KNOWN_DEPTH * host.inverse_depth) ** 2
+    known = host.variance < (_KNOWN_DEPTH * host.inverse_depth) ** 2
     return guess, inside & known & there.ahead.numpy()
 
 
