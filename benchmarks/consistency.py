@@ -50,6 +50,7 @@ CASES = (
     Case('orbit', 'orbit?frames=120&seed=2'),
     Case('rotation', 'rotation?frames=120'),
     Case('stand-still', 'standstill?frames=60'),
+    Case('stop and turn', 'stop_and_turn?frames=180'),
     Case('fast turn', 'fast_turn?frames=120'),
     Case('fast turn, blurred', 'fast_turn?frames=90&blur_samples=8&exposure=1&blur_frames=28-70'),
     Case('walk, blurred', 'walk?frames=60&blur_samples=6&exposure=1'),

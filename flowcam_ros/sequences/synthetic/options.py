@@ -17,6 +17,7 @@ TRAJECTORIES = (
     'rotation',
     'standstill',
     'fast_turn',
+    'stop_and_turn',
     'textureless',
     'moving_object',
     'orbit',
