@@ -104,14 +104,21 @@ def panel(picture: Picture, title: str, scale: Scale | None = None) -> Picture:
     """Return a picture below its title, with the scale of its colours to the right of that."""
     strip = white(STRIP, picture.shape[1])
     base = STRIP - 8
-    write(strip, title, (1, base), 0.43)
+    end = picture.shape[1] - 2
     if scale is not None:
-        end = picture.shape[1] - 2
         end -= write(strip, scale.high, (end, base), 0.38, right=True) + 5
         bar = cv2.resize(scale.colours[None], _BAR, interpolation=cv2.INTER_NEAREST)
         strip[base - _BAR[1] + 1 : base + 1, end - _BAR[0] : end] = bar
-        write(strip, scale.low, (end - _BAR[0] - 5, base), 0.38, right=True)
+        end -= _BAR[0] + 5
+        end -= write(strip, scale.low, (end, base), 0.38, right=True) + 5
+    write_within(strip, title, (1, base), 0.43, end)
     return np.vstack([strip, picture])
+
+
+def write_within(picture: Picture, words: str, at: tuple[int, int], size: float, end: int) -> None:
+    """Write one line, smaller if it would not end before column ``end``."""
+    width = cv2.getTextSize(words, _FONT, 1.0, 1)[0][0]
+    write(picture, words, at, min(size, max(end - at[0], 1) / max(width, 1)))
 
 
 def empty_panel(height: int, width: int, title: str, why: str) -> Picture:

@@ -22,9 +22,9 @@ from flowcam_ros.visualization.canvas import (
     coloured,
     empty_panel,
     panel,
-    write,
 )
 from flowcam_ros.visualization.depth import depth_limits, depth_picture
+from flowcam_ros.visualization.diagnosis_numbers import MAX_RELATIVE_SIGMA, well_known
 from flowcam_ros.visualization.flow import draw_wheel, flow_limit, flow_picture
 
 Size = tuple[int, int]  # width and height of a panel's picture, pixels
@@ -47,9 +47,7 @@ def flow_panel(diagnosis: Diagnosis, size: Size) -> Picture:
     limit = flow_limit(fit.displacement)
     picture = flow_picture(cv2.resize(fit.displacement, size), limit)
     draw_wheel(picture, _WHEEL)
-    framed = panel(picture, title)
-    write(framed, f'rim of the wheel {limit:.1f} px', (size[0] - 2, 18), 0.38, right=True)
-    return framed
+    return panel(picture, f'{title} (rim of the wheel: {limit:.1f} px)')
 
 
 def confidence_panel(diagnosis: Diagnosis, flow: FlowEstimator, size: Size) -> Picture:
@@ -65,16 +63,21 @@ def confidence_panel(diagnosis: Diagnosis, flow: FlowEstimator, size: Size) -> P
 
 
 def depth_panel(diagnosis: Diagnosis, size: Size) -> Picture:
-    """Draw the depth in metres, near is red."""
+    """Draw the depth in metres, near is red; dark where it is hardly known."""
     depth = diagnosis.depth
     if depth is None:
         return empty_panel(size[1], size[0], 'depth', _NO_DEPTH)
     z = depth.depth()
     near, far = depth_limits(z)
     picture = cv2.cvtColor(depth_picture(z, (near, far)), cv2.COLOR_RGB2BGR)
+    unsure = (depth.inverse_depth > 0) & ~well_known(depth)
+    picture[unsure] = (picture[unsure] * 0.35).astype(np.uint8)
     unit = '' if diagnosis.estimate.scale_source == 'none' else ' m'
     scale = Scale(f'{near:.2f}', f'{far:.2f}{unit}', TURBO[::-1])
-    return panel(_resized(picture, size), f'depth{_whose(diagnosis)}', scale)
+    title = f'depth{_whose(diagnosis)}'
+    if unsure.any():
+        title += f' (dark: sigma > {MAX_RELATIVE_SIGMA:.0%})'
+    return panel(_resized(picture, size), title, scale)
 
 
 def depth_sigma_panel(diagnosis: Diagnosis, size: Size) -> Picture:
@@ -94,7 +97,7 @@ def depth_sigma_panel(diagnosis: Diagnosis, size: Size) -> Picture:
 
 def unexplained_panel(diagnosis: Diagnosis, size: Size) -> Picture:
     """Draw how far the dense flow is from where the pose and the dense depth put each pixel."""
-    title = 'flow - pose and depth'
+    title = 'flow - (pose, depth)'
     key, fit = diagnosis.keyframe, diagnosis.alignment
     if key is None or fit is None:
         return empty_panel(size[1], size[0], title, _NO_KEYFRAME)
@@ -111,13 +114,13 @@ def unexplained_flow(
     Moving things stand out, and depth that does not belong to the picture.
 
     Returns:
-        (height, width) of ``size``, in the key frame; NaN where its depth is unknown.
+        (height, width) of ``size``, in the key frame; NaN where its depth is hardly known.
     """
     camera = keyframe.frame.camera
     columns = (np.arange(size[0]) + 0.5) * (camera.width / size[0]) - 0.5
     rows = (np.arange(size[1]) + 0.5) * (camera.height / size[1]) - 0.5
     pixels = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
-    inverse, _ = look_up(keyframe.depth, pixels, camera)
+    inverse, variance = look_up(keyframe.depth, pixels, camera)
     pose = torch.from_numpy(fit.target_from_source)
     source = torch.from_numpy(pixels)
     depth = torch.from_numpy(inverse).double()
@@ -126,7 +129,7 @@ def unexplained_flow(
     at = np.rint(pixels).astype(np.intp).clip(0, (camera.width - 1, camera.height - 1))
     found = fit.displacement[at[:, 1], at[:, 0]].reshape(induced.shape)
     distance = np.linalg.norm(found - induced, axis=-1)
-    known = (inverse > 0) & (moved[:, 2].numpy() > _MIN_Z)
+    known = (variance < (MAX_RELATIVE_SIGMA * inverse) ** 2) & (moved[:, 2].numpy() > _MIN_Z)
     distance[~known.reshape(distance.shape)] = np.nan
     return distance
 

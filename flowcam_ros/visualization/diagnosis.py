@@ -21,6 +21,7 @@ from flowcam_ros.visualization.canvas import (
     stacked,
     white,
     write,
+    write_within,
 )
 from flowcam_ros.visualization.dense_panels import (
     confidence_panel,
@@ -40,7 +41,7 @@ from flowcam_ros.visualization.point_panels import (
 
 # Pixels of a small panel, and the narrowest and widest that it may get.
 _AREA = 120_000
-_WIDTHS = (300, 560)
+_WIDTHS = (330, 560)
 _HEAD = 92
 _STATE_COLOURS: dict[TrackingState, Colour] = {
     TrackingState.TRACKING: bgr('#0b7a2a'),
@@ -122,8 +123,6 @@ def _head(diagnosis: Diagnosis, row: dict[str, Number], labels: Labels, width: i
     write(picture, title, (GAP, 24), 0.62, colour, bold=True)
     unit = 'units' if estimate.scale_source == 'none' else 'm'
     words = lines(row, unit, estimate.timings_ms)
-    widest = max(cv2.getTextSize(w, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)[0][0] for w in words)
-    size = min(0.45, (width - 2 * GAP) / max(widest, 1))
     for index, line in enumerate(words):
-        write(picture, line, (GAP, 45 + 19 * index), size)
+        write_within(picture, line, (GAP, 45 + 19 * index), 0.45, width - GAP)
     return picture

@@ -7,19 +7,32 @@ import math
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
+from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.odometry.diagnosis import Diagnosis
 from flowcam_ros.odometry.health import depth_share
+from flowcam_ros.visualization.fitted_points import fitted_points
+
+# Depth whose standard deviation is a larger share of it counts as hardly known.
+MAX_RELATIVE_SIGMA = 0.3
 
 Number = int | float | str | None
 
 COLUMNS = (
     *('frame', 'stamp_ns', 'picture', 'state', 'reason', 'is_keyframe', 'fitted_to_stamp_ns'),
-    *('key_points', 'followed', 'matched', 'inliers', 'inlier_ratio', 'residual_px'),
+    *(
+        'key_points',
+        'followed',
+        'matched',
+        'inliers',
+        'inlier_ratio',
+        'residual_px',
+        'residual_trend',
+    ),
     *('median_flow_px', 'parallax_px', 'condition', 'holds_translation'),
     *('fit_sigma_m', 'fit_sigma_deg', 'pose_sigma_m', 'pose_sigma_deg'),
-    *('speed_m_s', 'turn_deg_s', 'depth_share', 'depth_rel_sigma'),
+    *('speed_m_s', 'turn_deg_s', 'depth_share', 'depth_well_known', 'depth_rel_sigma'),
     *('brightness', 'key_brightness', 'sharpness', 'total_ms'),
 )
 
@@ -28,7 +41,8 @@ def numbers(diagnosis: Diagnosis) -> dict[str, Number]:
     """Return the numbers of one frame by the names in COLUMNS; None where there is none.
 
     Lengths are metres (units without a known scale), sigmas one standard deviation of one axis,
-    sharpness is that of the frame in parts of the key frame's.
+    sharpness is that of the frame in parts of the key frame's, residual_trend as
+    :meth:`FittedPoints.trend`.
     """
     estimate, fit, key = diagnosis.estimate, diagnosis.alignment, diagnosis.keyframe
     row: dict[str, Number] = dict.fromkeys(COLUMNS)
@@ -52,16 +66,25 @@ def numbers(diagnosis: Diagnosis) -> dict[str, Number]:
         row['fitted_to_stamp_ns'] = key.frame.stamp_ns
         row['key_points'] = len(key)
         row['key_brightness'] = float(key.frame.grey.mean())
+        if fit is not None and (points := fitted_points(fit, key.frame.camera)) is not None:
+            row['residual_trend'] = points.trend()
         row['sharpness'] = sharpness(diagnosis.frame.grey) / sharpness(key.frame.grey)
     if diagnosis.depth is not None:
         known = diagnosis.depth.inverse_depth > 0
         row['depth_share'] = depth_share(diagnosis.depth)
+        row['depth_well_known'] = float(well_known(diagnosis.depth).mean())
         if known.any():
             spread = np.sqrt(diagnosis.depth.variance[known])
             row['depth_rel_sigma'] = float(
                 np.median(spread / diagnosis.depth.inverse_depth[known])
             )
     return {name: _finite(value) for name, value in row.items()}
+
+
+def well_known(depth: DepthEstimate) -> Bool[np.ndarray, 'height width']:
+    """Return where the depth's standard deviation is at most MAX_RELATIVE_SIGMA of it."""
+    limit = np.float32(MAX_RELATIVE_SIGMA) * depth.inverse_depth
+    return depth.variance < limit * limit
 
 
 def sigmas(covariance: np.ndarray) -> tuple[float, float]:
@@ -104,17 +127,17 @@ def lines(row: dict[str, Number], unit: str, timings_ms: dict[str, float]) -> li
     held = ' (translation held)' if row['holds_translation'] else ''
     return [
         f'points: {show("key_points", "d")} in the key frame, {show("followed", "d")} still in '
-        f'view, {show("matched", "d")} matched, {show("inliers", "d")} explained '
-        f'(inlier ratio {show("inlier_ratio", ".2f")})    residual '
-        f'{show("residual_px", ".2f", " px")}    flow {show("median_flow_px", ".1f", " px")}    '
+        f'view, {show("matched", "d")} matched, {show("inliers", "d")} explained (inlier ratio '
+        f'{show("inlier_ratio", ".2f")})    residual {show("residual_px", ".2f", " px")}, smooth '
+        f'share {show("residual_trend", ".0%")}    flow {show("median_flow_px", ".1f", " px")}    '
         f'parallax {show("parallax_px", ".1f", " px")}    '
         f'condition {show("condition", ".1e")}{held}',
         f'sigma of the fit: {show("fit_sigma_m", ".2g", " " + unit)}, '
         f'{show("fit_sigma_deg", ".2g", "°")}    of the pose: '
         f'{show("pose_sigma_m", ".2g", " " + unit)}, {show("pose_sigma_deg", ".2g", "°")}    '
         f'speed {show("speed_m_s", ".2f", " " + unit + "/s")}, '
-        f'{show("turn_deg_s", ".1f", "°/s")}    depth known {show("depth_share", ".0%")}, '
-        f'its relative sigma {show("depth_rel_sigma", ".1%")}',
+        f'{show("turn_deg_s", ".1f", "°/s")}    depth: {show("depth_share", ".0%")} filled, '
+        f'{show("depth_well_known", ".0%")} known, median sigma {show("depth_rel_sigma", ".1%")}',
         f'brightness {show("brightness", ".0f")} (key frame {show("key_brightness", ".0f")})    '
         f'sharpness {show("sharpness", ".2f")} of the key frame    '
         f'time {show("total_ms", ".1f", " ms")}: {spent}',

@@ -16,6 +16,8 @@ _STUDENT_DOF = 4.0
 _MEDIAN_CHI2 = 1.386  # of two degrees of freedom
 _MIN_Z = 1e-3
 _STEPS = 3
+# of a field with six coefficients
+_MIN_TREND_POINTS = 60
 
 Points = Float[np.ndarray, 'n 2']
 Values = Float[np.ndarray, ' n']
@@ -44,6 +46,24 @@ class FittedPoints:
     def residual_px(self) -> Values:
         """Length of each residual, pixels."""
         return np.linalg.norm(self.residual, axis=1)
+
+    def trend(self) -> float | None:
+        """Return the share of the inliers' squared residuals in a smooth field, 0 to 1.
+
+        The field is a quadratic over the picture. Noise has none; a large share means an error of
+        the model: the lens, a rolling shutter, a depth of the wrong scale. None with few inliers.
+        """
+        good = self.explained
+        if np.count_nonzero(good) < _MIN_TREND_POINTS:
+            return None
+        place = self.target[good] - self.target[good].mean(0)
+        x, y = (place / np.maximum(np.abs(place).max(0), 1.0)).T
+        root = np.sqrt(self.weight[good])[:, None]
+        terms = root * np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+        residual = root * self.residual[good]
+        field = terms @ np.linalg.lstsq(terms, residual, rcond=None)[0]
+        total = float(np.square(residual).sum())
+        return float(np.square(field).sum()) / total if total > 0 else 0.0
 
 
 def fitted_points(alignment: Alignment, camera: CameraModel) -> FittedPoints | None:
