@@ -21,6 +21,7 @@ from flowcam_ros.ros.conversions import (
     pose_stamped_msg,
     transform_msg,
 )
+from flowcam_ros.ros.debug_image import DebugImages
 from flowcam_ros.ros.depth_messages import cloud_msg, depth_image_msg, depth_variance_msg
 from flowcam_ros.ros.qos import NO_PUBLISHER_EVENTS, QosReporter, output_qos
 from flowcam_ros.ros.rate_limit import RateLimit
@@ -37,6 +38,7 @@ class Outputs:
 
     Attributes:
         trajectory: every pose of this epoch, for ~/save_trajectory.
+        debug: what the estimator saw, as pictures.
     """
 
     def __init__(self, node: Node, config: OdometryNodeConfig, reporter: QosReporter) -> None:
@@ -53,12 +55,14 @@ class Outputs:
         self._path_listeners = 0
         self._depth_limit = RateLimit()
         self.trajectory = TrajectoryRecorder(config.trajectory_max_size)
+        self.debug = DebugImages(node, config, reporter)
 
     def close(self) -> None:
         """Take the publishers off the graph."""
         depth = self._depth, self._variance, self._cloud
         for publisher in (self._odom, self._path, self._status, *depth):
             self._node.destroy_publisher(publisher)
+        self.debug.close()
         if self._broadcaster is not None:
             self._node.destroy_publisher(self._broadcaster.pub_tf)
 

@@ -168,6 +168,27 @@ def test_depth_is_sent_to_listeners_only_and_laid_out_as_promised(
     assert np.mean((np.abs(depth - true_depth) < 2.0 * spread)[known]) > 0.9
 
 
+def test_what_the_estimator_saw_is_drawn_for_those_who_listen(probe: Any, recording: Any) -> None:
+    probe.follow(recording, 2)
+    pictures: list[Image] = []
+    listener = probe.listen(
+        Image, 'odometry/debug/image', pictures.append, qos_profile_sensor_data
+    )
+    for index in range(2, 20):
+        stamp = probe.track(recording, index).header.stamp
+        if pictures:
+            break
+    else:
+        probe.until(lambda: pictures, 'a picture')
+    probe.node.destroy_subscription(listener)
+    picture = pictures[0]
+    assert picture.encoding == 'bgr8' and picture.header.frame_id == CAMERA
+    assert stamp_ns(picture.header.stamp) <= stamp_ns(stamp)
+    pixels = np.frombuffer(bytes(picture.data), np.uint8)
+    assert pixels.size == picture.height * picture.step == picture.height * picture.width * 3
+    assert picture.width > 1000 and pixels.std() > 20
+
+
 def test_depth_full_of_nan_loses_track_but_never_sends_nan(probe: Any, recording: Any) -> None:
     probe.follow(recording, 3)
     begin, nothing = len(probe.odom), np.zeros_like(recording.depths[0])
