@@ -49,7 +49,7 @@ class VisualOdometry:
         self.reset()
 
     def _build(self) -> None:
-        self._flow = make_flow(self._config.flow)
+        self._flow = make_flow(self._config.flow, self._device)
         self._aligner = Aligner(self._config, self._flow, self._device)
         self._preparer = FramePreparer(self._config.max_image_pixels)
 
