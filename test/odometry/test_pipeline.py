@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from synthetic_runs import Tracked, rendered, track, tracked
+from synthetic_runs import WALK, Tracked, rendered, track, tracked
 
 from flowcam_ros.errors import ConfigError, FrameRejected
 from flowcam_ros.evaluation.consistency import velocities
@@ -19,8 +19,6 @@ from flowcam_ros.odometry.estimate import TrackingState
 from flowcam_ros.odometry.pipeline import VisualOdometry
 from flowcam_ros.sequences.synthetic import parse_synthetic
 from flowcam_ros.settings import build
-
-WALK = 'walk?frames=40'
 
 
 def frames(count: int) -> tuple[Frame, ...]:
