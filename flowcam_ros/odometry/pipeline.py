@@ -51,7 +51,7 @@ class VisualOdometry:
         self.reset()
 
     def _build(self) -> None:
-        self._flow = make_flow(self._config.flow)
+        self._flow = make_flow(self._config.flow, self._device)
         self._aligner = Aligner(self._config, self._flow, self._device)
         self._window = SlidingWindow(
             self._config.window, self._config.flow.max_inconsistency, self._device
