@@ -2,7 +2,7 @@
 """The classic monocular tracker: corners, Lucas-Kanade, five-point RANSAC, triangulation.
 
 Each frame is related to a key picture. The five-point motion has no length; it comes from points
-whose depth in the key picture was triangulated when that picture was new. The first one is 1.
+whose depth in the key picture is known. Where none is, the length is guessed and they get theirs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FEWEST = 15
 # Median motion of the points: below the first the camera stands; above the second, or with fewer
 # points left than that share, the picture becomes the next key picture.
 _STANDING_PX = 0.5
-_KEY_PX = 40.0
+_KEY_PX = 20.0
 _KEY_SHARE = 0.5
 _FEWEST_KNOWN = 10
 _FURTHEST_BASELINES = 1e4
@@ -38,14 +38,14 @@ class Key:
         picture: what was seen.
         world_from_key: (4, 4) where from.
         points: corners in it, those with known depth first.
-        depths: z of the first of them.
-        length: of the motion that led here.
+        depths: their z, NaN where unknown.
+        length: of the motion that led here, the guess where no depth is known.
     """
 
     picture: Picture
     world_from_key: Matrix4
     points: Points
-    depths: Float[np.ndarray, ' k']
+    depths: Float[np.ndarray, ' n']
     length: float
 
 
@@ -82,7 +82,7 @@ class KltFivePoint:
         key = self._key
         if key is None:
             answer = self._chain.first()
-            self._key = make_key(picture, answer, length=1.0)
+            self._key = make_key(picture, answer, 1.0)
             return answer
         after, good = follow(key.picture.grey, picture.grey, key.points)
         moved = _median_length((after - key.points)[good])
@@ -110,10 +110,11 @@ def make_key(
     picture: Picture, answer: Answer, length: float, relation: Relation | None = None
 ) -> Key:
     """Return a picture as key picture, with the depths that a motion of that length gave."""
-    points, depths = corners(picture.grey), np.empty(0)
+    points = corners(picture.grey)
+    depths = np.full(len(points), np.nan)
     if relation is not None:
         points = np.concatenate([relation.points, points])
-        depths = relation.depths_there * length
+        depths = np.concatenate([relation.depths_there * length, depths])
     return Key(picture, answer.world_from_camera, points, depths, length)
 
 
@@ -153,11 +154,13 @@ def relate(
 
 
 def length_of(key: Key, relation: Relation) -> float:
-    """Return the length of the motion, told by the points whose depth is known."""
-    known = relation.places < len(key.depths)
-    if np.count_nonzero(known) < _FEWEST_KNOWN:
-        return key.length
-    return float(np.median(key.depths[relation.places[known]] / relation.depths[known]))
+    """Return the length of a motion, or a guess, on which the depths then rest."""
+    ratio = key.depths[relation.places] / relation.depths
+    known = np.isfinite(ratio)
+    if np.count_nonzero(known) >= _FEWEST_KNOWN:
+        return float(np.median(ratio[known]))
+    key.depths[relation.places] = relation.depths * key.length
+    return key.length
 
 
 def _median_length(motions: Points) -> float:
