@@ -59,18 +59,12 @@ class PoseFit:
         return float(student_cost(self.chi2 / scale**2, 2.0).mean())
 
 
-def fit_pose(
-    points: Correspondences,
-    camera: CameraModel,
-    start: Float[Tensor, '4 4'],
-    iterations: int,
-) -> PoseFit:
+def fit_pose(problem: PoseProblem, start: Float[Tensor, '4 4'], iterations: int) -> PoseFit:
     """Fit ``target_from_source`` by Gauss-Newton with damping and Student-t weights.
 
-    ``camera`` is the undistorted camera of both images, ``start`` a first guess.
+    ``start`` is a first guess; depths start from what is known of them.
     """
-    problem = PoseProblem(points, camera)
-    pose, depth = start.clone(), points.inverse_depth.clone()
+    pose, depth = start, problem.points.inverse_depth
     at = problem.residuals(pose, depth)
     damping = _FIRST_DAMPING
     for _ in range(iterations):
@@ -97,11 +91,6 @@ def _damped_step(system: NormalEquations, damping: float) -> Tensor:
     # the added floor keeps directions that no point tells apart solvable: they get no step
     diagonal = system.hessian.diagonal() * damping + 1e-12 * system.hessian.diagonal().max()
     return torch.linalg.solve(system.hessian + torch.diag(diagonal + 1e-300), -system.gradient)
-
-
-def start_cost(points: Correspondences, camera: CameraModel, start: Float[Tensor, '4 4']) -> float:
-    """Return the robust cost of a first guess in units that compare guesses of the same points."""
-    return PoseProblem(points, camera).residuals(start, points.inverse_depth).cost(scale=1.0)
 
 
 def _result(problem: PoseProblem, at: Residuals, pose: Tensor, depth: Tensor) -> PoseFit:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 # Close to least squares inside, weights like 1 / r^2 outside.
 _DEGREES_OF_FREEDOM = 4.0
-# Half of the squared errors of two degrees of freedom lie below 2 ln 2.
-_MEDIAN_CHI2 = 1.386
+# Nearly a third of the squared errors of two degrees of freedom lie below 0.713; that leaves the
+# scale alone even where most points are on things that move.
+_LOW_SHARE, _LOW_CHI2 = 0.3, 0.713
 # Errors far below their variances mean that the variances are too large, not perfect data.
 _MIN_SCALE = 0.3
 # Squared error of points behind the camera: beyond any inlier.
@@ -31,4 +32,5 @@ def robust_scale(chi2: Tensor) -> float:
     Args:
         chi2: squared errors in units of variance, of points in the plane.
     """
-    return max(float((chi2.median() / _MEDIAN_CHI2) ** 0.5), _MIN_SCALE)
+    rank = max(1, round(_LOW_SHARE * len(chi2)))
+    return max(float((chi2.kthvalue(rank).values / _LOW_CHI2) ** 0.5), _MIN_SCALE)
