@@ -29,12 +29,15 @@ from flowcam_ros.odometry.expected_flow import expected_flow
 from flowcam_ros.odometry.keyframe import Keyframe
 from flowcam_ros.odometry.pose_problem import PoseProblem
 from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, fit_rotation
+from flowcam_ros.odometry.robust import SIFTING
 from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose, lift
 
 _MIN_FIT_POINTS = 6
 # A fit that explains less than this share of the points shows where to look for the others.
 _WELL_MATCHED = 0.7
 _GUIDED_ROUNDS = 2
+# A fit that leaves this share of the points more unexplained than its start followed outliers.
+_PULLED_AWAY = 0.02
 # So many points share one error of the model of lens, shutter and view.
 _ALIKE = float(__import__('os').environ.get('AL', '10'))
 # From rest to a first map is a long way, with depths unknown.
@@ -231,7 +234,10 @@ class Aligner:
             iterations = max(iterations, _FIRST_ITERATIONS)
         fits = [fit_pose(problem, pose, iterations) for pose in chosen]
         scale = min(fit.scale for fit in fits)
-        return min(fits, key=lambda fit: fit.cost(scale))
+        best = min(fits, key=lambda fit: fit.cost(scale))
+        if problem.misfit(best.target_from_source) < problem.misfit(chosen[0]) + _PULLED_AWAY:
+            return best
+        return fit_pose(problem, chosen[0], iterations, SIFTING)
 
     def _fitted(self, alignment: Alignment, frame: PreparedFrame, fit: PoseFit) -> Alignment:
         """Complete an alignment with what the fit found."""

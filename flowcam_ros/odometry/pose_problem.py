@@ -18,7 +18,7 @@ from flowcam_ros.odometry.reprojection import (
     derivatives,
     reproject,
 )
-from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost, student_weight
+from flowcam_ros.odometry.robust import CHI2_BEHIND, Kernel, robust_scale
 from flowcam_ros.odometry.scene_flow import Correspondences
 
 _UNEXPLAINED_CHI2 = 9.0
@@ -46,10 +46,10 @@ class Residuals:
         """Return by how much errors exceed what their variances say."""
         return robust_scale(self.chi2_pixel)
 
-    def cost(self, scale: float) -> float:
+    def cost(self, scale: float, kernel: Kernel) -> float:
         """Return the mean robust cost."""
-        pixel = student_cost(self.chi2_pixel / scale**2, 2.0)
-        depth = student_cost(self.chi2_depth / scale**2, 1.0)
+        pixel = kernel.cost(self.chi2_pixel / scale**2, 2.0)
+        depth = kernel.cost(self.chi2_depth / scale**2, 1.0)
         return float((pixel + depth).mean())
 
 
@@ -124,10 +124,10 @@ class PoseProblem:
         chi2 = at.chi2_pixel - slope**2 / (curvature + self._prior_information)
         return float(chi2.clamp(0.0, _UNEXPLAINED_CHI2).mean()) / _UNEXPLAINED_CHI2
 
-    def normal_equations(self, at: Residuals, scale: float) -> NormalEquations:
+    def normal_equations(self, at: Residuals, scale: float, kernel: Kernel) -> NormalEquations:
         """Weight the residuals robustly and eliminate the depths (Schur complement)."""
-        weights = student_weight(at.chi2_pixel / scale**2, 2.0)
-        depth_weights = student_weight(at.chi2_depth / scale**2, 1.0)
+        weights = kernel.weight(at.chi2_pixel / scale**2, 2.0)
+        depth_weights = kernel.weight(at.chi2_depth / scale**2, 1.0)
         pixel = self._pixel_information * weights
         target = self._target_information * depth_weights
         information = torch.stack([pixel, pixel, target], -1) / scale**2

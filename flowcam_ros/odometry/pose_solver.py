@@ -22,7 +22,7 @@ from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.small_motion import small_motion
 from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals
-from flowcam_ros.odometry.robust import student_cost
+from flowcam_ros.odometry.robust import FORGIVING, Kernel
 from flowcam_ros.odometry.scene_flow import Correspondences
 
 # Levenberg-Marquardt damping, relative to the diagonal of the normal matrix.
@@ -56,11 +56,13 @@ class PoseFit:
 
     def cost(self, scale: float) -> float:
         """Return the mean robust cost of pixels and depths; compares fits of the same points."""
-        return float(student_cost(self.chi2 / scale**2, 2.0).mean())
+        return float(FORGIVING.cost(self.chi2 / scale**2, 2.0).mean())
 
 
-def fit_pose(problem: PoseProblem, start: Float[Tensor, '4 4'], iterations: int) -> PoseFit:
-    """Fit ``target_from_source`` by Gauss-Newton with damping and Student-t weights.
+def fit_pose(
+    problem: PoseProblem, start: Float[Tensor, '4 4'], iterations: int, kernel: Kernel = FORGIVING
+) -> PoseFit:
+    """Fit ``target_from_source`` by Gauss-Newton with damping and robust weights.
 
     ``start`` is a first guess; depths start from what is known of them.
     """
@@ -69,11 +71,11 @@ def fit_pose(problem: PoseProblem, start: Float[Tensor, '4 4'], iterations: int)
     damping = _FIRST_DAMPING
     for _ in range(iterations):
         scale = at.scale()
-        system = problem.normal_equations(at, scale)
+        system = problem.normal_equations(at, scale, kernel)
         step = _damped_step(system, damping)
         new_pose, new_depth = small_motion(step) @ pose, system.updated_depth(depth, step)
         candidate = problem.residuals(new_pose, new_depth)
-        improvement = at.cost(scale) - candidate.cost(scale)
+        improvement = at.cost(scale, kernel) - candidate.cost(scale, kernel)
         if improvement >= 0:
             pose, depth, at = new_pose, new_depth, candidate
             damping = max(damping * 0.1, _MIN_DAMPING)
@@ -84,7 +86,7 @@ def fit_pose(problem: PoseProblem, start: Float[Tensor, '4 4'], iterations: int)
             damping *= 10.0
             if damping > _MAX_DAMPING:
                 break
-    return _result(problem, at, pose, depth)
+    return _result(problem, at, pose, depth, kernel)
 
 
 def _damped_step(system: NormalEquations, damping: float) -> Tensor:
@@ -93,9 +95,11 @@ def _damped_step(system: NormalEquations, damping: float) -> Tensor:
     return torch.linalg.solve(system.hessian + torch.diag(diagonal + 1e-300), -system.gradient)
 
 
-def _result(problem: PoseProblem, at: Residuals, pose: Tensor, depth: Tensor) -> PoseFit:
+def _result(
+    problem: PoseProblem, at: Residuals, pose: Tensor, depth: Tensor, kernel: Kernel
+) -> PoseFit:
     scale = at.scale()
-    system = problem.normal_equations(at, scale)
+    system = problem.normal_equations(at, scale, kernel)
     diagonal = system.hessian.diagonal().clamp_min(1e-30).sqrt()
     outer = torch.outer(diagonal, diagonal)
     scaled = system.hessian / outer
