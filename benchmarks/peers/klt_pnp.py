@@ -27,7 +27,7 @@ class KltPnp:
 
     def process(self, frame: Frame) -> Answer:
         """Return the pose of the next frame."""
-        current = self._pictures.make(frame)
+        current = self._pictures.make_rgbd(frame)
         previous, self._previous = self._previous, current
         if previous is None:
             return self._chain.first()
@@ -40,7 +40,7 @@ class KltPnp:
 
 def motion(previous: Picture, current: Picture) -> Matrix4 | None:
     """Return previous_from_current of two pictures with depth; None where it cannot be told."""
-    assert previous.depth is not None
+    assert previous.depth is not None  # make_rgbd
     before = corners(previous.grey)
     after, good = follow(previous.grey, current.grey, before)
     column, row = np.rint(before).astype(int).T

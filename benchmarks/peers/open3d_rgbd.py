@@ -36,7 +36,7 @@ class _FrameToFrame:
 
     def process(self, frame: Frame) -> Answer:
         """Return the pose of the next frame."""
-        picture = self._pictures.make(frame)
+        picture = self._pictures.make_rgbd(frame)
         current = self._image(picture)
         previous, self._previous = self._previous, current
         if previous is None:

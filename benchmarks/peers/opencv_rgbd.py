@@ -28,7 +28,7 @@ class OpencvOdometry:
 
     def process(self, frame: Frame) -> Answer:
         """Return the pose of the next frame."""
-        picture = self._pictures.make(frame)
+        picture = self._pictures.make_rgbd(frame)
         if self._odometry is None:
             options = cv2.OdometrySettings()
             options.setCameraMatrix(picture.matrix.astype(np.float32))

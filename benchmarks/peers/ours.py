@@ -29,6 +29,8 @@ class Flowcam:
             estimate.believed,
             estimate.state.name.lower(),
             estimate.covariance,
+            estimate.twist,
+            estimate.twist_covariance,
         )
 
     def versions(self) -> dict[str, str]:

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from flowcam_ros.errors import FrameRejected
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import DepthImage, Frame
-from flowcam_ros.geometry.rectify import Rectifier
 
 
 @dataclass(frozen=True)
@@ -41,42 +41,55 @@ class PictureMaker:
 
     def __init__(self, registers: bool = True) -> None:
         self._registers = registers
-        self._rectifiers: dict[CameraModel, Rectifier] = {}
+        self._maps: dict[CameraModel, tuple[np.ndarray, np.ndarray]] = {}
 
-    def make(self, frame: Frame) -> Picture:
-        """Undistort a frame, and register its depth.
+    def make_rgbd(self, frame: Frame) -> Picture:
+        """As :meth:`make`, for a system that cannot do without depth.
 
         Raises:
-            FrameRejected: an image has not the size of its camera.
+            FrameRejected: the frame has no depth.
         """
-        rectifier = self._rectifier(frame.camera)
-        image = rectifier.image(frame.image)
-        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        depth = None if frame.depth is None else self._registered(frame.depth, frame.camera)
-        return Picture(image, grey, rectifier.camera.matrix, depth)
+        if frame.depth is None:
+            raise FrameRejected('depth', 'the frame has no depth')
+        return self.make(frame)
 
-    def _rectifier(self, camera: CameraModel) -> Rectifier:
-        if camera not in self._rectifiers:
-            self._rectifiers[camera] = Rectifier(camera, camera.width, camera.height)
-        return self._rectifiers[camera]
+    def make(self, frame: Frame) -> Picture:
+        """Undistort a frame, and register its depth."""
+        camera = frame.camera
+        image = self._undistorted(frame.image, camera, cv2.INTER_LINEAR)
+        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        depth = None if frame.depth is None else self._registered(frame.depth, camera)
+        return Picture(image, grey, camera.matrix, depth)
+
+    def _undistorted(self, image: np.ndarray, camera: CameraModel, method: int) -> np.ndarray:
+        if not camera.is_distorted:
+            return image
+        if camera not in self._maps:
+            fish_eye = camera.distortion_model == 'equidistant'
+            lens = cv2.fisheye if fish_eye else cv2
+            self._maps[camera] = lens.initUndistortRectifyMap(
+                camera.matrix,
+                np.array(camera.distortion),
+                np.eye(3),
+                camera.matrix,
+                (camera.width, camera.height),
+                cv2.CV_32FC1,
+            )
+        return cv2.remap(image, *self._maps[camera], method)
 
     def _registered(
         self, measured: DepthImage, camera: CameraModel
     ) -> Float[np.ndarray, 'height width']:
         depth = np.where(np.isfinite(measured.depth), measured.depth, 0).astype(np.float32)
-        same_size = depth.shape == (camera.height, camera.width)
-        if same_size and not self._registers:
-            return self._rectifier(camera).depth(depth)
-        rectifier = self._rectifier(measured.camera)
-        depth = rectifier.depth(depth)
-        registered = measured.camera == camera and np.array_equal(
-            measured.color_from_depth, np.eye(4)
-        )
-        if registered:
+        if depth.shape == (camera.height, camera.width) and not self._registers:
+            return self._undistorted(depth, camera, cv2.INTER_NEAREST)
+        depth = self._undistorted(depth, measured.camera, cv2.INTER_NEAREST)
+        in_place = np.array_equal(measured.color_from_depth, np.eye(4))
+        if in_place and measured.camera == camera:
             return depth
         moved = cv2.registerDepth(
-            rectifier.camera.matrix,
-            self._rectifier(camera).camera.matrix,
+            measured.camera.matrix,
+            camera.matrix,
             np.zeros(5),
             measured.color_from_depth,
             depth,

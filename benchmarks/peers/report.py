@@ -12,7 +12,7 @@ from benchmarks.peers.run import Row
 
 _HEADER = (
     '| sequence | system | ATE mm | ATE mm, all frames | RPE mm | RPE deg | coverage '
-    '| frame ms p50 / p95 | CPU ms | frames/s | peak MB | ANEES |\n'
+    '| frame ms p50 / p95 | CPU ms | frames/s | peak MB | ANEES pose / twist |\n'
     '|---|---|---|---|---|---|---|---|---|---|---|---|'
 )
 _ALIGNED = {
@@ -23,8 +23,8 @@ _LEGEND = (
     'ATE: RMSE of the position over the believed frames, and over all of them. RPE: median error '
     'of the motion from frame to frame. Coverage: share of frames whose pose is believed. Frame '
     'and CPU time: of the system alone, without reading and decoding; CPU time is that of all '
-    'threads. Peak MB: of the whole process. ANEES: 1 when covariances are as large as the '
-    'errors. Each figure is the median of the runs.'
+    'threads. Peak MB: of the whole process. ANEES: 1 where covariances are as large as the '
+    'errors, of poses and of velocities. Each figure is the median of the runs.'
 )
 
 
@@ -104,7 +104,7 @@ def table_row(row: Row) -> str:
         cell('cpu_ms', 1),
         cell('frames_per_s', 1),
         cell('peak_mb', 0),
-        cell('anees', 2),
+        f'{cell("anees", 2)} / {cell("anees_twist", 2)}',
     )
     return f'| {row.sequence} | {title} | ' + ' | '.join(cells) + ' |'
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from flowcam_ros.errors import EvaluationError
 from flowcam_ros.evaluation.association import associate
-from flowcam_ros.evaluation.consistency import anees, pose_errors
 from flowcam_ros.evaluation.evaluate import DEFAULT_MAX_DIFFERENCE_NS, Evaluation, evaluate
+from flowcam_ros.evaluation.tracking import Run
 from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 
 ALIGNMENTS = {'depth': 'se3', 'mono': 'sim3'}
 
@@ -30,6 +33,7 @@ def score(run: dict[str, Any], truth: Trajectory, mode: str) -> dict[str, Any]:
     everywhere = _errors(path, np.ones(len(path), bool), truth, mode)
     wall, cpu = run['wall_ms'][1:], run['cpu_ms'][1:]
     p50, p95 = np.percentile(wall, [50, 95]) if wall else (None, None)
+    anees, anees_twist = consistency(run, path, truth, everywhere)
     return {
         'frames': len(path),
         'coverage': float(believed.mean()) if len(path) else 0.0,
@@ -43,7 +47,8 @@ def score(run: dict[str, Any], truth: Trajectory, mode: str) -> dict[str, Any]:
         'frames_per_s': 1e3 / statistics.fmean(wall) if wall else None,
         'cpu_ms': statistics.fmean(cpu) if cpu else None,
         'peak_mb': run['peak_mb'],
-        'anees': consistency(run, path, believed, truth, everywhere),
+        'anees': anees,
+        'anees_twist': anees_twist,
         'states': dict(Counter(state for state in run['states'] if state)),
     }
 
@@ -60,30 +65,40 @@ def _errors(
 
 
 def consistency(
-    run: dict[str, Any],
-    path: Trajectory,
-    believed: np.ndarray,
-    truth: Trajectory,
-    errors: Evaluation | None,
-) -> float | None:
-    """Return the ANEES of the believed poses; the worlds are joined at the first frame.
+    run: dict[str, Any], path: Trajectory, truth: Trajectory, errors: Evaluation | None
+) -> tuple[float | None, float | None]:
+    """Return the ANEES of poses and of velocities, where both are believed; None if unknown.
 
-    Without depth the poses take the scale of the alignment. None without covariances or truth.
+    The worlds are joined where the path begins. Without depth the path takes the scale that
+    brings it closest to the truth before the first loss.
     """
-    if errors is None or any(covariance is None for covariance in run['covariances']):
-        return None
     index, true_index = associate(path.stamps_ns, truth.stamps_ns, DEFAULT_MAX_DIFFERENCE_NS)
-    if len(index) < 2 or index[0] != 0:
-        return None
-    units = np.diag([errors.scale] * 3 + [1.0] * 3)
-    poses = path.world_from_camera[index].copy()
-    poses[:, :3, 3] *= errors.scale
-    covariances = units @ np.array(run['covariances'], float)[index] @ units
-    true = truth.world_from_camera[true_index]
-    true = poses[0] @ np.linalg.inv(true[0]) @ true
-    chosen = believed[index]
-    chosen[0] = False
+    told = [run['covariances'][i] is not None for i in index]
+    if errors is None or not any(told):
+        return None, None
+    estimates = [_estimate(run, path, i) for i in index[told]]
+    beside = Run.of(estimates, truth.world_from_camera[true_index[told]])
+    if errors.align == 'sim3':
+        beside = beside.scaled(beside.best_scale(errors.scale))
+    return _mean(beside.pose_squares), _mean(beside.twist_squares)
+
+
+def _estimate(run: dict[str, Any], path: Trajectory, i: int) -> PoseEstimate:
+    return PoseEstimate(
+        stamp_ns=int(path.stamps_ns[i]),
+        state=TrackingState[run['states'][i].upper()],
+        reason='',
+        world_from_camera=path.world_from_camera[i],
+        covariance=np.array(run['covariances'][i], float),
+        twist=np.array(run['twists'][i], float),
+        twist_covariance=np.array(run['twist_covariances'][i], float),
+    )
+
+
+def _mean(squares: Callable[[], Float[np.ndarray, ' n']]) -> float | None:
+    """Return the mean of what is computed; None where it cannot be or is empty."""
     try:
-        return anees(pose_errors(poses[chosen], true[chosen]), covariances[chosen])
+        found = squares()
     except EvaluationError:
         return None
+    return float(found.mean()) if len(found) else None

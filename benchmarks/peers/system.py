@@ -23,13 +23,18 @@ class Answer:
             unit without.
         believed: whether it comes from the pictures; else it repeats the last motion.
         state: the system's own word for how it is doing.
-        covariance: (6, 6) as in ``geometry/covariance.py``; None from a system without one.
+        covariance: (6, 6) of the pose, as in ``geometry/covariance.py``; None from a system that
+            does not tell.
+        twist: (6,) velocity of the camera, as in ``PoseEstimate``; None likewise.
+        twist_covariance: (6, 6); None likewise.
     """
 
     world_from_camera: Matrix4
     believed: bool
     state: str = ''
     covariance: Float[np.ndarray, '6 6'] | None = None
+    twist: Float[np.ndarray, ' 6'] | None = None
+    twist_covariance: Float[np.ndarray, '6 6'] | None = None
 
 
 @runtime_checkable

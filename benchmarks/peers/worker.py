@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from benchmarks.peers.registry import SYSTEMS
 from benchmarks.peers.system import Answer, System
 from flowcam_ros.errors import FlowcamError, FrameRejected
 from flowcam_ros.export.json_file import plain
+from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.sequences import open_sequence
-from flowcam_ros.sequences.sequence import Sequence
 
 NOT_INSTALLED = 4
 
@@ -47,13 +48,13 @@ def main() -> int:
     return 0
 
 
-def run(system: System, sequence: Sequence, mode: str) -> dict[str, Any]:
+def run(system: System, frames: Iterable[Frame], mode: str) -> dict[str, Any]:
     """Hand every frame to the system; only its own work is timed, not reading and decoding."""
     stamps: list[int] = []
     answers: list[Answer] = []
     wall_ms: list[float] = []
     cpu_ms: list[float] = []
-    for frame in sequence:
+    for frame in frames:
         if mode == 'mono':
             frame = dataclasses.replace(frame, depth=None, right=None)
         cpu, wall = time.process_time(), time.perf_counter()
@@ -72,11 +73,12 @@ def run(system: System, sequence: Sequence, mode: str) -> dict[str, Any]:
         'believed': [answer.believed for answer in answers],
         'states': [answer.state for answer in answers],
         'covariances': [answer.covariance for answer in answers],
+        'twists': [answer.twist for answer in answers],
+        'twist_covariances': [answer.twist_covariance for answer in answers],
         'wall_ms': wall_ms,
         'cpu_ms': cpu_ms,
         'peak_mb': peak_memory_mb(),
         'versions': system.versions(),
-        'losses': sequence.losses,
     }
 
 

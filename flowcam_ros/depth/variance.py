@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far to trust single depth images: noise everywhere, and steps where there are any."""
+"""How far to trust single depth images: noise, slope within a pixel, and steps."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from jaxtyping import Float, UInt8
 # Neighbours that leave their common plane by less than this many standard deviations of the
 # noise may do so from noise.
 _NOISE_SIGMAS = np.float32(2.0)
-_ACROSS = np.array([[0.5, -1.0, 0.5]], np.float32)
+_BEND = np.array([[0.5, -1.0, 0.5]], np.float32)
+# The slope times the standard deviation of a position that is only known to the pixel.
+_SLOPE = np.array([[-0.5, 0.0, 0.5]], np.float32) / np.sqrt(np.float32(12.0))
 
 Map = Float[np.ndarray, 'height width']
 
 
 def depth_variance(inverse: Map, noise: float, reach: int) -> Map:
-    """Return the variance of inverse depth: noise, and the size of steps nearby.
+    """Return the variance of inverse depth: noise, slope, and the size of steps nearby.
 
-    On a plane, however steep, inverse depth is linear in the pixels; what its second difference
-    has beyond noise is a step or a bend.
+    Depths are looked up at the nearest pixel: half a pixel of slope may be wrong. On a plane,
+    however steep, inverse depth is linear in the pixels; what its second difference has beyond
+    noise is a step or a bend.
 
     Args:
         inverse: 1/z, 1/m (or a disparity in pixels); 0 where unknown.
@@ -30,25 +33,28 @@ def depth_variance(inverse: Map, noise: float, reach: int) -> Map:
         The variance; infinite where ``inverse`` is unknown.
     """
     known = (inverse > 0).view(np.uint8)
-    step = cv2.max(_bend(inverse, known, _ACROSS), _bend(inverse, known, _ACROSS.T))
+    bend_x, slope_x = _differences(inverse, known, _BEND, _SLOPE)
+    bend_y, slope_y = _differences(inverse, known, _BEND.T, _SLOPE.T)
+    np.maximum(np.abs(bend_x, out=bend_x), np.abs(bend_y, out=bend_y), out=bend_x)
     size = 2 * reach + 1
-    excess: np.ndarray = cv2.dilate(step, np.ones((size, size), np.uint8))
-    excess -= _NOISE_SIGMAS * np.float32(noise)
-    np.maximum(excess, np.float32(0.0), out=excess)
-    excess *= excess
-    excess += np.float32(noise**2)
-    excess[known == 0] = np.inf
-    return excess
+    variance: np.ndarray = cv2.dilate(bend_x, np.ones((size, size), np.uint8))
+    variance -= _NOISE_SIGMAS * np.float32(noise)
+    np.maximum(variance, np.float32(0.0), out=variance)
+    variance *= variance
+    variance += np.float32(noise**2)
+    for slope in (slope_x, slope_y):
+        variance += np.square(slope, out=slope)
+    variance[known == 0] = np.inf
+    return variance
 
 
-def _bend(
-    inverse: Float[np.ndarray, 'h w'],
-    known: UInt8[np.ndarray, 'h w'],
-    kernel: Float[np.ndarray, 'rows columns'],
-) -> Float[np.ndarray, 'h w']:
-    """Return by how much each pixel leaves the mean of two neighbours; 0 where one is unknown."""
-    bend = cv2.filter2D(inverse, cv2.CV_32F, kernel)
-    np.abs(bend, out=bend)
-    shape = np.ones(kernel.shape, np.uint8)
+def _differences(
+    inverse: Map, known: UInt8[np.ndarray, 'height width'], *kernels: np.ndarray
+) -> list[Map]:
+    """Return the map filtered with each kernel; 0 where it meets an unknown pixel."""
+    shape = np.ones(kernels[0].shape, np.uint8)
     whole = cv2.erode(known, shape, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return cv2.copyTo(bend, whole)
+    results: list[np.ndarray] = [cv2.filter2D(inverse, cv2.CV_32F, k) for k in kernels]
+    for result in results:
+        result *= whole
+    return results

@@ -22,7 +22,8 @@ FIGURES = {
     'frames_per_s': 45.0,
     'cpu_ms': 25.0,
     'peak_mb': 300.0,
-    'anees': None,
+    'anees': 2.0,
+    'anees_twist': None,
     'states': {'tracking': 39, 'lost': 1},
 }
 MACHINE = {
@@ -54,7 +55,7 @@ def test_a_row_stands_under_its_mode_and_a_system_that_failed_says_why_once() ->
     assert '## With depth' in text and '## Without depth' not in text
     assert (
         '| walk | flowcam_ros | 12.3 | 15.0 | 1.5 | 0.123 | 98 % | 20.0 / 30.0 | 25.0 | 45.0 '
-        '| 300 | - |' in text
+        '| 300 | 2.00 / - |' in text
     )
     assert text.count('not installed: no open3d') == 1
     assert 'tracking 39, lost 1' in text

@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from benchmarks.peers.score import score
+from flowcam_ros.evaluation.consistency import velocities
 from flowcam_ros.geometry.trajectory import Trajectory
 
 COUNT = 20
@@ -36,6 +37,8 @@ def result(truth: Trajectory, **changes: Any) -> dict[str, Any]:
         'believed': [True] * COUNT,
         'states': ['tracking'] * COUNT,
         'covariances': [None] * COUNT,
+        'twists': [None] * COUNT,
+        'twist_covariances': [None] * COUNT,
         'wall_ms': [1000.0] + [20.0] * (COUNT - 1),
         'cpu_ms': [1000.0] + [30.0] * (COUNT - 1),
         'peak_mb': 123.0,
@@ -52,7 +55,7 @@ def test_a_right_path_has_no_error_and_the_first_frame_does_not_count_in_the_tim
     assert figures['frame_ms'] == figures['frame_ms_p95'] == pytest.approx(20.0)
     assert figures['frames_per_s'] == pytest.approx(50.0)
     assert figures['cpu_ms'] == pytest.approx(30.0)
-    assert figures['anees'] is None
+    assert figures['anees'] is None and figures['anees_twist'] is None
     assert figures['states'] == {'tracking': COUNT}
 
 
@@ -89,7 +92,13 @@ def test_consistency_is_measured_from_the_first_frame_in_the_unit_of_the_truth(
     run['poses'][2::2, 1, 3] += 2.0 * sigma
     run['poses'][:, :3, 3] *= unit
     covariance = np.diag([(unit * sigma) ** 2] * 3 + [1e-6] * 3)
-    run['covariances'] = [covariance] * COUNT
+    run['covariances'] = run['twist_covariances'] = [covariance] * COUNT
+    true = velocities(truth.world_from_camera, truth.stamps_ns)
+    true[:, :3] *= unit
+    true[:, 0] += 3.0 * unit * sigma
+    run['twists'] = [np.zeros(6), *true]
     wrong = len(range(2, COUNT, 2))
     expected = 4.0 / 6.0 * wrong / (COUNT - 1)
-    assert score(run, truth, mode)['anees'] == pytest.approx(expected, rel=0.05)
+    figures = score(run, truth, mode)
+    assert figures['anees'] == pytest.approx(expected, rel=0.05)
+    assert figures['anees_twist'] == pytest.approx(9.0 / 6.0, rel=0.05)

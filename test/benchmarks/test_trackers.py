@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from typing import Any
 
 import cv2
@@ -47,6 +49,15 @@ def test_a_tracker_without_texture_is_not_believed(name: str) -> None:
     answer = system.process(frame)
     assert not answer.believed
     assert np.isfinite(answer.world_from_camera).all()
+
+
+def test_a_frame_without_depth_is_left_out() -> None:
+    frames = list(itertools.islice(open_sequence(WALK), 6))
+    frames[3] = dataclasses.replace(frames[3], depth=None)
+    result = run(SYSTEMS['klt_pnp'].make('depth', []), frames, 'depth')
+    assert result['believed'] == [True, True, True, False, True, True]
+    assert result['states'][3] == 'rejected'
+    assert np.array_equal(result['poses'][3], result['poses'][2])
 
 
 @pytest.mark.skipif(hasattr(cv2, 'Odometry'), reason='this OpenCV has Odometry')
