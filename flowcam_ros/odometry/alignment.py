@@ -36,6 +36,8 @@ _MIN_FIT_POINTS = 6
 # A fit that explains less than this share of the points shows where to look for the others.
 _WELL_MATCHED = 0.7
 _GUIDED_ROUNDS = 2
+# A round that finds less than this much more is the last.
+_WORTH_ANOTHER = 1.1
 # A fit that leaves this share of the points more unexplained than its start followed outliers.
 _PULLED_AWAY = 0.02
 # So many points share one error of the model of lens, shutter and view.
@@ -172,9 +174,10 @@ class Aligner:
             guess = _expected_pixels(pair.keyframe, best.target_from_source, guess)
             pose = [best.target_from_source]
             again = self._fit_matches(pair, guess, self._matches_near(pair, guess), pose, [])
-            if again.inliers <= best.inliers:
+            enough = again.inliers < _WORTH_ANOTHER * best.inliers
+            best = max(best, again, key=lambda a: a.inliers)
+            if enough:
                 break
-            best = again
         return best
 
     def _fit_matches(

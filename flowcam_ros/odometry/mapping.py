@@ -37,11 +37,13 @@ class Mapper(Protocol):
         scale_source: 'depth', 'stereo', 'network' or 'none'.
         carries_points: whether points are worth keeping from key frame to key frame.
         unit_sigma: what is unknown of the unit of length, as a share of it.
+        patience: factor on how long key frames last.
     """
 
     scale_source: str
     carries_points: bool
     unit_sigma: float
+    patience: float
 
     @property
     def ready(self) -> bool:
@@ -98,6 +100,8 @@ class MeasuredMapper:
 
     carries_points = False
     unit_sigma = 0.0
+    # its depth does not grow old: fewer key frames, and less is lost from one to the next
+    patience = 2.0
 
     def __init__(self, source: DepthSource) -> None:
         self._source = source
@@ -156,6 +160,8 @@ class MotionMapper:
     """Depth from motion alone; poses are up to scale."""
 
     carries_points = True
+    # new views have to become part of the map before the old ones are gone
+    patience = 1.0
 
     def __init__(self, flow: FlowEstimator) -> None:
         self._flow = flow

@@ -251,7 +251,7 @@ class VisualOdometry:
         with watch.step('learn'):
             keyframe = mapper.learn(keyframe, frame, alignment)
         successor = None
-        if self._is_due(keyframe, alignment):
+        if self._is_due(mapper, keyframe, alignment):
             with watch.step('keyframe'):
                 succession = succeed(
                     self._window,
@@ -275,9 +275,9 @@ class VisualOdometry:
         is_new = successor is not None
         return self._answer(mapper, frame, verdict, pose, covariance, is_new, alignment)
 
-    def _is_due(self, keyframe: Keyframe, alignment: Alignment) -> bool:
+    def _is_due(self, mapper: Mapper, keyframe: Keyframe, alignment: Alignment) -> bool:
         """Whether the picture has changed so much that the next frames want a newer key frame."""
-        limit = self._config.keyframe.max_flow * keyframe.frame.camera.width
+        limit = mapper.patience * self._config.keyframe.max_flow * keyframe.frame.camera.width
         overlap = alignment.matched / max(len(keyframe), 1)
         return alignment.median_flow_px > limit or overlap < self._config.keyframe.min_overlap
 

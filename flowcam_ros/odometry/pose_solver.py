@@ -29,7 +29,7 @@ from flowcam_ros.odometry.scene_flow import Correspondences
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1e-4, 1e-6, 1e4
 # A step that moves no typical point by more than this is the last.
 _SMALL_STEP_PX = 1e-3
-_SMALL_IMPROVEMENT = 1e-6
+_SMALL_IMPROVEMENT = 1e-5
 
 
 @dataclass(frozen=True)
