@@ -19,6 +19,7 @@ from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.projection import project, rays
 from flowcam_ros.geometry.se3 import Matrix4, Vector3
 from flowcam_ros.odometry.config import OdometryConfig
+from flowcam_ros.odometry.expected_flow import expected_flow
 from flowcam_ros.odometry.keyframe import Keyframe
 from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, fit_rotation, start_cost
 from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose, lift
@@ -27,12 +28,14 @@ _MIN_FIT_POINTS = 6
 # A fit that explains less than this share of the points shows where to look for the others.
 _WELL_MATCHED = 0.7
 _GUIDED_ROUNDS = 2
+# From rest to a first map is a long way, with depths unknown.
+_FIRST_ITERATIONS = 30
 # Below this share dense flow has failed, and the points are sought without it.
 _HARDLY_MATCHED = 0.3
 # Depth known to this share of itself tells where a point is to be expected.
 _KNOWN_DEPTH = 0.15
 # Where a rotation leaves less than this, no translation can be told.
-_MIN_PARALLAX_PX = 1.0
+_MIN_PARALLAX_PX = 0.5
 # Standard deviation of one coordinate from the median length of a 2-D error.
 _SIGMA_OF_MEDIAN = 1.0 / 1.1774
 
@@ -106,7 +109,6 @@ class Aligner:
         target_depth: DepthEstimate | None,
         starts: list[Matrix4],
         seeds: list[Vector3],
-        start_flow: Float[np.ndarray, 'height width 2'] | None,
     ) -> Alignment:
         """Fit a frame to a key frame.
 
@@ -116,9 +118,9 @@ class Aligner:
             target_depth: measured depth of the frame, if any.
             starts: first guesses of target_from_source, the most trusted first.
             seeds: translations to try besides, where the frames before tell nothing of it.
-            start_flow: first guess of the flow.
         """
-        displacement = self._flow.displacement(keyframe.frame.grey, frame.grey, start_flow)
+        start = expected_flow(keyframe, starts[0])
+        displacement = self._flow.displacement(keyframe.frame.grey, frame.grey, start)
         pixels = keyframe.points.pixels
         at = np.rint(pixels).astype(np.intp)
         guess = pixels + displacement[at[:, 1], at[:, 0]]
@@ -213,6 +215,8 @@ class Aligner:
                 for seed in seeds:
                     pose = se3.from_rotation_translation(rotation, seed)
                     chosen.append(torch.from_numpy(pose).to(self._device))
+        if seeds:
+            iterations = max(iterations, _FIRST_ITERATIONS)
         fits = [fit_pose(points, camera, pose, iterations) for pose in chosen]
         scale = min(fit.scale for fit in fits)
         return min(fits, key=lambda fit: fit.cost(scale))

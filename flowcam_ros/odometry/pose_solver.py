@@ -20,7 +20,9 @@ from torch import Tensor
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
-from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals, student_cost
+from flowcam_ros.geometry.small_motion import small_motion
+from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals
+from flowcam_ros.odometry.robust import student_cost
 from flowcam_ros.odometry.scene_flow import Correspondences
 
 # Levenberg-Marquardt damping, relative to the diagonal of the normal matrix.
@@ -75,7 +77,7 @@ def fit_pose(
         scale = at.scale()
         system = problem.normal_equations(at, scale)
         step = _damped_step(system, damping)
-        new_pose, new_depth = _retract(step, pose), system.updated_depth(depth, step)
+        new_pose, new_depth = small_motion(step) @ pose, system.updated_depth(depth, step)
         candidate = problem.residuals(new_pose, new_depth)
         improvement = at.cost(scale) - candidate.cost(scale)
         if improvement >= 0:
@@ -100,19 +102,6 @@ def _damped_step(system: NormalEquations, damping: float) -> Tensor:
 def start_cost(points: Correspondences, camera: CameraModel, start: Float[Tensor, '4 4']) -> float:
     """Return the robust cost of a first guess in units that compare guesses of the same points."""
     return PoseProblem(points, camera).residuals(start, points.inverse_depth).cost(scale=1.0)
-
-
-def _retract(step: Tensor, pose: Tensor) -> Tensor:
-    """Apply a small motion (translation, rotation vector) in target axes to a pose."""
-    x, y, z = step[3:].tolist()
-    skew = torch.tensor(
-        [[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]], dtype=pose.dtype, device=pose.device
-    )
-    rotation = torch.linalg.matrix_exp(skew)
-    result = pose.clone()
-    result[:3, :3] = rotation @ pose[:3, :3]
-    result[:3, 3] = rotation @ pose[:3, 3] + step[:3]
-    return result
 
 
 def _result(problem: PoseProblem, at: Residuals, pose: Tensor, depth: Tensor) -> PoseFit:

@@ -16,14 +16,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from flowcam_ros.geometry.camera import CameraModel
-from flowcam_ros.odometry.reprojection import (
-    MAX_INVERSE_DEPTH,
-    MIN_INVERSE_DEPTH,
-    Reprojection,
-    derivatives,
-    reproject,
-)
-from flowcam_ros.odometry.robust import CHI2_BEHIND, MEDIAN_CHI2, student_cost, student_weight
+from flowcam_ros.odometry.reprojection import Reprojection, derivatives, reproject
+from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost, student_weight
 from flowcam_ros.odometry.window_prior import WindowPrior
 
 
@@ -153,7 +147,7 @@ class WindowProblem:
         seen = reproject(self._camera, self._points.rays[s.host], state.depth[s.host], pose)
         residual = seen.predicted - self._target
         chi2 = (residual[..., :2] ** 2).sum(-1) * s.pixel_information
-        chi2 = torch.where(seen.ahead | ~self._seen, chi2, torch.full_like(chi2, CHI2_BEHIND))
+        chi2 = chi2.masked_fill(~seen.ahead & self._seen, CHI2_BEHIND)
         return WindowResiduals(
             state,
             seen,
@@ -164,8 +158,8 @@ class WindowProblem:
         )
 
     def scale(self, at: WindowResiduals) -> float:
-        """Return by how much pixel errors exceed what their variances say, from their median."""
-        return max(float((at.chi2_pixel[self._seen].median() / MEDIAN_CHI2) ** 0.5), 0.3)
+        """Return by how much pixel errors exceed what their variances say."""
+        return robust_scale(at.chi2_pixel[self._seen])
 
     def cost(self, at: WindowResiduals, scale: float) -> float:
         """Return the robust cost."""
@@ -228,8 +222,3 @@ def _adjoint(pose: Float[Tensor, 'p 4 4']) -> Float[Tensor, 'p 6 6']:
     result[:, 3:, 3:] = rotation
     result[:, :3, 3:] = torch.linalg.cross(t.unsqueeze(-1), rotation, dim=1)
     return result
-
-
-def clamped_depth(depth: Tensor) -> Tensor:
-    """Return inverse depths within what a camera can see."""
-    return depth.clamp(MIN_INVERSE_DEPTH, MAX_INVERSE_DEPTH)
