@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from flowcam_ros.geometry.photometry import image_noise
+
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.01)
 # Image noise and model error that remain at a perfect corner; texture can only make it worse.
 _BEST_SIGMA_PX = 0.08
@@ -23,18 +25,6 @@ MIN_TEXTURE = 1.0
 _NOISE_TEXTURE = 12.0 / 64.0
 _NOISE_MARGIN = 4.0
 _BORDER = 8  # pixels at the rim where windows would leave the picture
-
-
-def image_noise(grey: UInt8[np.ndarray, 'height width']) -> float:
-    """Return the standard deviation of the image noise, grey values.
-
-    From the second derivatives (Immerkaer 1996) of the smoothest quarter of the picture, so that
-    texture does not count as noise.
-    """
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = np.abs(cv2.filter2D(grey, cv2.CV_16S, kernel)[1:-1:3, 1:-1:3])
-    # the kernel's gain is 6; a quarter of a normal distribution lies within 0.3186 sigma
-    return float(np.percentile(response, 25)) / (6.0 * 0.3186)
 
 
 def texture_map(grey: UInt8[np.ndarray, 'height width']) -> Float[np.ndarray, 'height width']:

@@ -120,7 +120,7 @@ class Aligner:
             seeds: translations to try besides, where the frames before tell nothing of it.
         """
         start = expected_flow(keyframe, starts[0])
-        displacement = self._flow.displacement(keyframe.frame.grey, frame.grey, start)
+        displacement = self._flow.displacement(keyframe.frame.even.image, frame.even.image, start)
         pixels = keyframe.points.pixels
         at = np.rint(pixels).astype(np.intp)
         guess = pixels + displacement[at[:, 1], at[:, 0]]
@@ -129,8 +129,8 @@ class Aligner:
         best = self._guided(pair, best, guess)
         if best.inliers < _HARDLY_MATCHED * len(pixels):
             found = search_points(
-                keyframe.frame.grey,
-                frame.grey,
+                keyframe.frame.even.image,
+                frame.even.image,
                 pixels,
                 keyframe.texture,
                 self._config.flow.max_inconsistency,
@@ -142,8 +142,8 @@ class Aligner:
     def _matches_near(self, pair: _Pair, guess: Float[np.ndarray, 'n 2']) -> RefinedPoints:
         keyframe = pair.keyframe
         return refine_points(
-            keyframe.frame.grey,
-            pair.frame.grey,
+            keyframe.frame.even.image,
+            pair.frame.even.image,
             keyframe.points.pixels,
             keyframe.texture,
             guess,
