@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from flowcam_ros.geometry.photometry import image_noise
+from flowcam_ros.geometry.photometry import NOISE_GRADIENT, image_noise
 
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.01)
 # Image noise and model error that remain at a perfect corner; texture can only make it worse.
@@ -21,8 +21,7 @@ _GREY_NOISE = 2.0
 _TEXTURE_WINDOW = 7
 # Weaker texture than this, (grey values / pixel)^2, is rounding to whole grey values.
 MIN_TEXTURE = 1.0
-# Mean squared derivative (Sobel / 8) of noise of unit variance, and how far above to keep.
-_NOISE_TEXTURE = 12.0 / 64.0
+# How far above the slopes of noise the least texture is, in powers.
 _NOISE_MARGIN = 4.0
 _BORDER = 8  # pixels at the rim where windows would leave the picture
 
@@ -36,7 +35,7 @@ def texture_map(grey: UInt8[np.ndarray, 'height width']) -> Float[np.ndarray, 'h
     texture: np.ndarray = cv2.cornerMinEigenVal(grey, _TEXTURE_WINDOW, ksize=3)
     # OpenCV scales 8-bit Sobel sums by 1 / (255 * 4 * window); true derivatives are Sobel / 8
     texture *= np.float32((255.0 * 4.0 / 8.0) ** 2)
-    least = max(MIN_TEXTURE, _NOISE_MARGIN * _NOISE_TEXTURE * image_noise(grey) ** 2)
+    least = max(MIN_TEXTURE, _NOISE_MARGIN * NOISE_GRADIENT * image_noise(grey) ** 2)
     return cv2.threshold(texture, least, 0.0, cv2.THRESH_TOZERO)[1]
 
 
