@@ -54,8 +54,8 @@ CASES = (
     Case('fast turn', 'fast_turn?frames=120'),
     Case('fast turn, blurred', 'fast_turn?frames=90&blur_samples=8&exposure=1&blur_frames=28-70'),
     Case('walk, blurred', 'walk?frames=60&blur_samples=6&exposure=1'),
-    # the wall is blank to 2.2 m: a fifth of the picture shows texture again from frame 237 on
-    Case('blank wall', 'textureless?frames=270', 237),
+    # blank from frame 66 on; a fifth of the picture is textured again from frame 122 on
+    Case('blank wall', 'textureless?frames=200', 122),
     Case('light off 1 s', 'walk?frames=120&dark=50-79', 80),
     Case('thing over 40 %', 'moving_object?frames=120&object_size=1.8'),
     Case('walk past a thing', 'translation?frames=80&moving_objects=1&object_size=1.5'),

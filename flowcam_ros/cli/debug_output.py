@@ -78,8 +78,9 @@ class DebugOutput:
     def _draw(self, number: int, diagnosis: Diagnosis, row: dict[str, Number]) -> str:
         name = f'frame_{number:06d}.png'
         key = diagnosis.keyframe
-        fitted_to = None if key is None else self._numbers.get(key.frame.stamp_ns)
-        picture = diagnosis_picture(diagnosis, row, Labels(number, fitted_to), self._flow)
+        fitted_to = '' if key is None else str(self._numbers.get(key.frame.stamp_ns, ''))
+        labels = Labels(f'frame {number}', fitted_to)
+        picture = diagnosis_picture(diagnosis, row, labels, self._flow)
         write_bytes(self._folder / name, cv2.imencode('.png', picture)[1].tobytes())
         return name
 

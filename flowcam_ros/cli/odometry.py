@@ -57,13 +57,13 @@ def odometry(
         ),
     ] = None,
     debug_frames: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar='CHOICE',
             help='Frames to draw: numbers from 0 and ranges (10,40-60), every=5, bad (all that '
-            'are not tracked) or all, joined by commas.',
+            'are not tracked) or all (the default), joined by commas.',
         ),
-    ] = 'all',
+    ] = None,
     config: ConfigOption = None,
     assign: SetOption = None,
     camera: CameraOption = None,
@@ -82,16 +82,12 @@ def odometry(
     Writes trajectory.tum (a pose for every frame, camera-to-world) and run.json (counts, speed,
     memory, versions, options, losses).
     """
-    from flowcam_ros.cli.frame_choice import parse_frames
     from flowcam_ros.cli.settings import resolve_config
     from flowcam_ros.export.atomic import check_new_folder
     from flowcam_ros.sequences.options import SequenceOptions
 
     check_new_folder(output)
-    if debug is not None:
-        check_apart(output, debug)
-        check_new_folder(debug)
-    chosen = parse_frames(debug_frames)
+    view = debug_request(output, debug, debug_frames)
     options = SequenceOptions(
         image_topic=image_topic,
         camera_info_topic=camera_info_topic,
@@ -105,17 +101,7 @@ def odometry(
         strict=strict,
     )
     resolved = resolve_config(config, assign or (), None if depth is None else depth.value)
-    view = None if debug is None else DebugRequest(debug, chosen)
     return run(source, output, options, resolved, view)
-
-
-def check_apart(output: Path, debug: Path) -> None:
-    """Raise UsageError where one folder would lie in the other: each appears as a whole."""
-    from flowcam_ros.errors import UsageError
-
-    result, view = (Path(os.path.realpath(path)) for path in (output, debug))
-    if result.is_relative_to(view) or view.is_relative_to(result):
-        raise UsageError(f'--debug {debug} and --output {output}: name two folders side by side')
 
 
 @dataclass(frozen=True)
@@ -129,6 +115,27 @@ class DebugRequest:
 
     folder: Path
     frames: FrameChoice
+
+
+def debug_request(output: Path, folder: Path | None, frames: str | None) -> DebugRequest | None:
+    """Return what --debug and --debug-frames ask for, None for nothing.
+
+    Raises:
+        UsageError: the folder or the choice of frames cannot be.
+    """
+    from flowcam_ros.cli.frame_choice import parse_frames
+    from flowcam_ros.errors import UsageError
+    from flowcam_ros.export.atomic import check_new_folder
+
+    if folder is None:
+        if frames is not None:
+            raise UsageError('--debug-frames: say with --debug which folder the pictures go to')
+        return None
+    result, view = (Path(os.path.realpath(path)) for path in (output, folder))
+    if result.is_relative_to(view) or view.is_relative_to(result):
+        raise UsageError(f'--debug {folder} and --output {output}: name two folders side by side')
+    check_new_folder(folder)
+    return DebugRequest(folder, parse_frames('all' if frames is None else frames))
 
 
 def run(

@@ -18,10 +18,13 @@ from flowcam_ros.evaluation.consistency import (
     velocities,
 )
 from flowcam_ros.geometry import se3
+from flowcam_ros.geometry.covariance import of_product, symmetric
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 
 # True paths shorter than this tell nothing about the scale, metres.
 _SHORT = 0.1
+_NO_VARIANCE = 1e-10
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Limits:
         position: metres, beside ``share`` of the path.
         rotation: radians, beside ``share`` of the turn.
         share: of what was moved and turned meanwhile.
-        sigmas: after a loss, how far off the pose may be by its own covariance.
+        sigmas: how wrong it may always be by its own covariance.
     """
 
     seconds: float = 1.0
@@ -72,7 +75,7 @@ class Run:
         Before depth comes, all frames are at the origin: the last of them is the true one.
         """
         origin = estimates[0].world_from_camera
-        moved = [(e.world_from_camera != origin).any() for e in estimates]
+        moved = [np.abs(e.world_from_camera - origin).max() > _ROUNDING for e in estimates]
         at = moved.index(True) - 1 if any(moved) else 0
         first = origin @ se3.inverse(truth[at])
         return cls(
@@ -103,13 +106,16 @@ class Run:
         )
 
     def best_scale(self, otherwise: float) -> float:
-        """Return the scale that brings believed positions closest to the truth.
+        """Return the scale that brings the positions closest to the truth up to the first loss.
 
-        Where hardly anything moved, or no frame is believed, it is ``otherwise``.
+        It is then for the estimator to keep. Where hardly anything moved until then, it is
+        ``otherwise``.
         """
-        found, truth = (poses[self.believed, :3, 3] for poses in (self.found, self.truth))
+        lost = np.flatnonzero(~self.believed & np.logical_or.accumulate(self.believed))
+        use = self.believed & (np.arange(len(self.found)) < min(lost, default=len(self.found)))
+        found, truth = (poses[use, :3, 3] for poses in (self.found, self.truth))
         square = np.square(found).sum()
-        if self.path < _SHORT or square == 0.0:
+        if square == 0.0 or np.linalg.norm(truth, axis=1).max() < _SHORT:
             return otherwise
         return float((found * truth).sum() / square)
 
@@ -131,31 +137,30 @@ class Run:
     def false_tracking(self, limits: Limits = Limits()) -> Bool[np.ndarray, ' n']:
         """Return which frames say TRACKING although their motion is wrong.
 
-        The motion is the one over the last second, or since tracking began again. The first frame
-        after a loss is wrong if it is off, measured from the last one before, by more than the
-        limits and more than its covariance admits.
+        The motion is the one over the last second, or since tracking resumed, and in the first
+        frame after a loss the one since the last frame before. It is wrong if it is off by more
+        than the limits and by more than the covariance it added admits.
         """
         path = np.concatenate([[0.0], np.cumsum(_steps(self.truth))])
         turn = np.concatenate([[0.0], np.cumsum(_turns(self.truth))])
         wrong = np.zeros(len(self.found), bool)
         begin, last = 0, -1
-        for i in np.flatnonzero(self.believed):
+        for i in np.flatnonzero(self.believed).tolist():
             resumed = i > last + 1
             if resumed:
                 begin = i
             while self.stamps_ns[i] - self.stamps_ns[begin] > limits.seconds * 1e9:
                 begin += 1
-            start = max(last, 0) if resumed else begin
+            start = last if resumed and last >= 0 else begin
             error = _error_since(self, start, i)
-            off = np.linalg.norm(error[:3]) > limits.position + limits.share * (
-                path[i] - path[start]
-            ) or np.linalg.norm(error[3:]) > limits.rotation + limits.share * (
-                turn[i] - turn[start]
+            reach = limits.position + limits.share * (path[i] - path[start])
+            swing = limits.rotation + limits.share * (turn[i] - turn[start])
+            off = np.linalg.norm(error[:3]) > reach or np.linalg.norm(error[3:]) > swing
+            wrong[i] = (
+                off
+                and self.tracking[i]
+                and _sigmas(error, _added_covariance(self, start, i)) > limits.sigmas
             )
-            if off and resumed:
-                square = 6.0 * normalised_squares(error[None], self.covariances[i][None])[0]
-                off = bool(square > limits.sigmas**2)
-            wrong[i] = off and self.tracking[i]
             last = i
         return wrong
 
@@ -177,8 +182,8 @@ class Run:
         """
         back = self.believed[1:] & (self.states[:-1] == TrackingState.LOST)
         steps = pose_errors(self.found[:-1], self.found[1:])[back]
-        squares = normalised_squares(steps, self.covariances[:-1][back])
-        return float(np.sqrt(6.0 * squares.max(initial=0.0)))
+        covariances = self.covariances[:-1][back]
+        return max(map(_sigmas, steps, covariances), default=0.0)
 
     def pose_squares(self) -> Float[np.ndarray, ' m']:
         """Return the normalised squared errors of the believed poses, without the first."""
@@ -212,3 +217,22 @@ def _error_since(run: Run, start: int, end: int) -> Float[np.ndarray, ' 6']:
     """Return the error of the pose at ``end`` if that at ``start`` were right, world axes."""
     aligned = run.found[start] @ se3.inverse(run.truth[start]) @ run.truth[end]
     return pose_errors(run.found[end][None], aligned[None])[0]
+
+
+def _added_covariance(run: Run, start: int, end: int) -> Float[np.ndarray, '6 6']:
+    """Return what the way from one pose to another added to the covariance, world axes.
+
+    It is what is left when that of the start, carried along, is taken away; never negative.
+    """
+    carried = of_product(
+        run.found[start],
+        run.covariances[start],
+        se3.inverse(run.found[start]) @ run.found[end],
+        np.zeros((6, 6)),
+    )
+    values, axes = np.linalg.eigh(symmetric(run.covariances[end] - carried))
+    return symmetric((axes * np.maximum(values, _NO_VARIANCE)) @ axes.T)
+
+
+def _sigmas(error: Float[np.ndarray, ' 6'], covariance: Float[np.ndarray, '6 6']) -> float:
+    return float(np.sqrt(6.0 * normalised_squares(error[None], covariance[None])[0]))

@@ -115,9 +115,3 @@ def image_noise(grey: UInt8[np.ndarray, 'height width']) -> float:
     response = np.abs(cv2.filter2D(grey, cv2.CV_16S, kernel)[1:-1:3, 1:-1:3])
     # the kernel's gain is 6; a quarter of a normal distribution lies within 0.3186 sigma
     return float(np.percentile(response, 25)) / (6.0 * 0.3186)
-
-
-def _neighbourhood(cells: Float[np.ndarray, 'rows columns']) -> Float[np.ndarray, 'rows columns']:
-    for _ in range(_PASSES):
-        cells = cv2.blur(cells, _NEIGHBOURHOOD, borderType=cv2.BORDER_REFLECT)
-    return cells

@@ -55,12 +55,12 @@ class Labels:
     """What a picture calls its frames.
 
     Attributes:
-        frame: number of the frame in the recording.
-        fitted_to: that of the key frame it was fitted to; None if unknown.
+        frame: of the frame itself.
+        fitted_to: of the key frame it was fitted to; empty if that has none.
     """
 
-    frame: int
-    fitted_to: int | None = None
+    frame: str
+    fitted_to: str = ''
 
 
 def diagnosis_picture(

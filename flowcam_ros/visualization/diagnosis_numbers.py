@@ -96,17 +96,17 @@ def sigmas(covariance: np.ndarray) -> tuple[float, float]:
     )
 
 
-def heading(row: dict[str, Number], frame: int, fitted_to: int | None) -> str:
+def heading(row: dict[str, Number], frame: str, fitted_to: str) -> str:
     """Return which frame it is and how it went."""
-    words = f'frame {frame}    {str(row["state"]).upper()}'
+    words = f'{frame}    {str(row["state"]).upper()}'
     if row['reason']:
         words += f' ({row["reason"]})'
     if row['is_keyframe']:
         words += '    new key frame'
     stamp, key_stamp = row['stamp_ns'], row['fitted_to_stamp_ns']
     if isinstance(stamp, int) and isinstance(key_stamp, int):
-        number = '' if fitted_to is None else f' {fitted_to}'
-        words += f'    fitted to key frame{number}, {(stamp - key_stamp) * 1e-9:.3f} s before'
+        words += f'    fitted to key frame {fitted_to}'.rstrip()
+        words += f', {(stamp - key_stamp) * 1e-9:.3f} s before'
     return words
 
 

@@ -51,7 +51,8 @@ class FittedPoints:
         """Return the share of the inliers' squared residuals in a smooth field, 0 to 1.
 
         The field is a quadratic over the picture. Noise has none; a large share means an error of
-        the model: the lens, a rolling shutter, a depth of the wrong scale. None with few inliers.
+        the model: depth that is wrong or believed too much, the lens, a rolling shutter. None with
+        few inliers.
         """
         good = self.explained
         if np.count_nonzero(good) < _MIN_TREND_POINTS:
