@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from flowcam_ros.geometry.photometry import NOISE_GRADIENT, image_noise
+
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.01)
 # Image noise and model error that remain at a perfect corner; texture can only make it worse.
 _BEST_SIGMA_PX = 0.08
@@ -19,22 +21,9 @@ _GREY_NOISE = 2.0
 _TEXTURE_WINDOW = 7
 # Weaker texture than this, (grey values / pixel)^2, is rounding to whole grey values.
 MIN_TEXTURE = 1.0
-# Mean squared derivative (Sobel / 8) of noise of unit variance, and how far above to keep.
-_NOISE_TEXTURE = 12.0 / 64.0
+# How far above the slopes of noise the least texture is, in powers.
 _NOISE_MARGIN = 4.0
 _BORDER = 8  # pixels at the rim where windows would leave the picture
-
-
-def image_noise(grey: UInt8[np.ndarray, 'height width']) -> float:
-    """Return the standard deviation of the image noise, grey values.
-
-    From the second derivatives (Immerkaer 1996) of the smoothest quarter of the picture, so that
-    texture does not count as noise.
-    """
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = np.abs(cv2.filter2D(grey, cv2.CV_16S, kernel)[1:-1:3, 1:-1:3])
-    # the kernel's gain is 6; a quarter of a normal distribution lies within 0.3186 sigma
-    return float(np.percentile(response, 25)) / (6.0 * 0.3186)
 
 
 def texture_map(grey: UInt8[np.ndarray, 'height width']) -> Float[np.ndarray, 'height width']:
@@ -46,7 +35,7 @@ def texture_map(grey: UInt8[np.ndarray, 'height width']) -> Float[np.ndarray, 'h
     texture: np.ndarray = cv2.cornerMinEigenVal(grey, _TEXTURE_WINDOW, ksize=3)
     # OpenCV scales 8-bit Sobel sums by 1 / (255 * 4 * window); true derivatives are Sobel / 8
     texture *= np.float32((255.0 * 4.0 / 8.0) ** 2)
-    least = max(MIN_TEXTURE, _NOISE_MARGIN * _NOISE_TEXTURE * image_noise(grey) ** 2)
+    least = max(MIN_TEXTURE, _NOISE_MARGIN * NOISE_GRADIENT * image_noise(grey) ** 2)
     return cv2.threshold(texture, least, 0.0, cv2.THRESH_TOZERO)[1]
 
 

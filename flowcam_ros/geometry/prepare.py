@@ -13,6 +13,7 @@ from jaxtyping import Bool, UInt8
 from flowcam_ros.errors import FrameRejected
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import Frame
+from flowcam_ros.geometry.photometry import Evened, even_out
 from flowcam_ros.geometry.rectify import Rectifier
 
 # Optical flow works on pyramids of 8-pixel patches, the way back at half size; OpenCV's DIS raises
@@ -27,6 +28,7 @@ class PreparedFrame:
     Attributes:
         stamp_ns: stamp of the frame.
         grey: (height, width) uint8.
+        even: the same with the light evened out; what is compared with other pictures.
         image: the same picture as it came, grey or BGR.
         camera: its undistorted intrinsics.
         usable: True where pixels show the world; None means everywhere.
@@ -35,6 +37,7 @@ class PreparedFrame:
 
     stamp_ns: int
     grey: UInt8[np.ndarray, 'height width']
+    even: Evened
     image: UInt8[np.ndarray, 'height width *channels']
     camera: CameraModel
     usable: Bool[np.ndarray, 'height width'] | None
@@ -68,6 +71,7 @@ class FramePreparer:
         return PreparedFrame(
             frame.stamp_ns,
             grey,
+            even_out(grey),
             image,
             rectifier.camera,
             self._usable(rectifier, frame),

@@ -128,7 +128,7 @@ class Aligner:
             seeds: translations to try besides, where the frames before tell nothing of it.
         """
         start = expected_flow(keyframe, starts[0])
-        displacement = self._flow.displacement(keyframe.frame.grey, frame.grey, start)
+        displacement = self._flow.displacement(keyframe.frame.even.broad, frame.even.broad, start)
         pixels = keyframe.points.pixels
         at = np.rint(pixels).astype(np.intp)
         guess = pixels + displacement[at[:, 1], at[:, 0]]
@@ -137,21 +137,23 @@ class Aligner:
         best = self._guided(pair, best, guess)
         if best.inliers < _HARDLY_MATCHED * len(pixels):
             found = search_points(
-                keyframe.frame.grey,
-                frame.grey,
+                keyframe.frame.even.broad,
+                frame.even.broad,
                 pixels,
                 keyframe.texture,
                 self._config.flow.max_inconsistency,
             )
-            other = self._fit_matches(pair, found.target, found, starts, seeds)
+            near = self._matches_near(pair, found.target)
+            matches = dataclasses.replace(near, valid=near.valid & found.valid)
+            other = self._fit_matches(pair, found.target, matches, starts, seeds)
             best = max(best, self._guided(pair, other, guess), key=lambda a: a.inliers)
         return best
 
     def _matches_near(self, pair: _Pair, guess: Float[np.ndarray, 'n 2']) -> RefinedPoints:
         keyframe = pair.keyframe
         return refine_points(
-            keyframe.frame.grey,
-            pair.frame.grey,
+            keyframe.frame.even.fine,
+            pair.frame.even.fine,
             keyframe.points.pixels,
             keyframe.texture,
             guess,

@@ -41,7 +41,7 @@ class Keyframe:
         world_from_camera: its pose.
         covariance: (6, 6) of its pose.
         points: textured points, with what is known of their depth.
-        texture: (n,) float32 texture at the points, see texture_map.
+        texture: (n,) float32 texture at the points, see texture_map, of the evened picture.
     """
 
     frame: PreparedFrame
@@ -91,7 +91,7 @@ def make_keyframe(
         world_from_camera,
         covariance,
         points,
-        _nearest(texture, points.pixels),
+        _nearest(texture, points.pixels) * frame.even.gain_at(points.pixels) ** 2,
     )
 
 

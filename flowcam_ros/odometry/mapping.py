@@ -205,7 +205,7 @@ class MotionMapper:
         new_from_old: Matrix4,
     ) -> DepthEstimate | None:
         """See Mapper."""
-        back = estimate_flow(self._flow, frame.grey, keyframe.frame.grey)
+        back = estimate_flow(self._flow, frame.even.broad, keyframe.frame.even.broad)
         return self._filter.carry(keyframe.depth, frame, back, new_from_old)
 
     def followed(self, keyframe: Keyframe, alignment: Alignment) -> PointDepths | None:
@@ -250,8 +250,8 @@ class MotionMapper:
         # depth learnt from a short first step would hold the pose in whatever minimum it fell
         if not self._ready and alignment.parallax_px < _START_PARALLAX_PX:
             return keyframe
-        source, displacement = keyframe.frame.grey, alignment.displacement
-        confidence = self._flow.confidence(source, frame.grey, displacement)
+        source, displacement = keyframe.frame.even.broad, alignment.displacement
+        confidence = self._flow.confidence(source, frame.even.broad, displacement)
         depth = self._filter.update(
             keyframe.depth,
             Flow(displacement, confidence),

@@ -114,8 +114,8 @@ def sought(
         return None
     source = host.keyframe
     matches = refine_points(
-        source.frame.grey,
-        frame.grey,
+        source.frame.even.fine,
+        frame.even.fine,
         host.pixels[wanted],
         source.texture[host.chosen][wanted],
         guess[wanted],

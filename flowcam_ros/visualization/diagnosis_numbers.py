@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from flowcam_ros.depth.estimate import DepthEstimate
+from flowcam_ros.geometry.sharpness import sharpness
 from flowcam_ros.odometry.diagnosis import Diagnosis
 from flowcam_ros.odometry.health import depth_share
 from flowcam_ros.visualization.fitted_points import fitted_points
@@ -94,12 +94,6 @@ def sigmas(covariance: np.ndarray) -> tuple[float, float]:
         float(np.sqrt(diagonal[:3].mean())),
         float(np.degrees(np.sqrt(diagonal[3:].mean()))),
     )
-
-
-def sharpness(grey: UInt8[np.ndarray, 'height width']) -> float:
-    """Return the spread of the Laplacian in parts of that of the brightness; blur lowers it."""
-    contrast = float(grey[::2, ::2].std())
-    return float(cv2.Laplacian(grey, cv2.CV_16S).std()) / max(contrast, 1.0) + 1e-6
 
 
 def heading(row: dict[str, Number], frame: str, fitted_to: str) -> str:
