@@ -23,6 +23,8 @@ _MIN_UNEXPLAINED_PX = 0.5
 _FIRST_ITERATIONS = 30
 # A fit that leaves this share of the points more unexplained than its start followed outliers.
 _PULLED_AWAY = 0.02
+# A fit that brings less than this share of the points so near may have fallen the wrong way.
+_NEAR_PX, _SOUND = 2.0, 0.88
 
 
 def fit_from_best(
@@ -30,20 +32,26 @@ def fit_from_best(
 ) -> PoseFit:
     """Fit from the guess that leaves the fewest points unexplained.
 
-    Several guesses (target_from_source) are joined by the closed-form motion of the scene flow; a
-    single one is taken as it is.
+    Several guesses (target_from_source) are joined by the closed-form motion of the scene flow or,
+    without measured depth, by the best rotation; a single one is taken as it is.
     """
     problem = PoseProblem(points, camera)
     guesses = [_pose(start, points) for start in starts]
     if len(guesses) > 1:
         closed = closed_form_pose(points, camera)
-        guesses += [] if closed is None else [closed]
+        guesses.append(_turned(points, camera, starts[0]) if closed is None else closed)
     misfits = [problem.misfit(guess) for guess in guesses]
-    best = int(np.argmin(misfits))
-    fit = fit_pose(problem, guesses[best], iterations)
-    if problem.misfit(fit.target_from_source) < misfits[best] + _PULLED_AWAY:
-        return fit
-    return fit_pose(problem, guesses[best], iterations, SIFTING)
+    order = np.argsort(misfits)
+    fit = fit_pose(problem, guesses[order[0]], iterations)
+    misfit = problem.misfit(fit.target_from_source)
+    if misfit > misfits[order[0]] + _PULLED_AWAY:
+        fit = fit_pose(problem, guesses[order[0]], iterations, SIFTING)
+        misfit = problem.misfit(fit.target_from_source)
+    near = fit.chi2 * points.pixel_variance < _NEAR_PX**2
+    if float(near.double().mean()) < _SOUND:
+        others = [fit_pose(problem, guesses[i], iterations) for i in order[1:]]
+        fit = min([fit, *others], key=lambda f: problem.misfit(f.target_from_source))
+    return fit
 
 
 def fit_first(
@@ -63,6 +71,13 @@ def fit_first(
         fits += [fit_pose(problem, _pose(guess, points), iterations) for guess in guesses]
     scale = min(fit.scale for fit in fits)
     return min(fits, key=lambda fit: fit.cost(scale))
+
+
+def _turned(points: Correspondences, camera: CameraModel, start: Matrix4) -> Float[Tensor, '4 4']:
+    """Return the rotation that explains most, about where the camera is expected."""
+    rotation = fit_rotation(points, camera, start)
+    centre = se3.inverse(start)[:3, 3]
+    return _pose(se3.from_rotation_translation(rotation, -rotation @ centre), points)
 
 
 def _pose(pose: Matrix4, points: Correspondences) -> Float[Tensor, '4 4']:
