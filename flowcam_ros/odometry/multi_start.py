@@ -23,7 +23,8 @@ _MIN_UNEXPLAINED_PX = 0.5
 _FIRST_ITERATIONS = 30
 # A fit that leaves this share of the points more unexplained than its start followed outliers.
 _PULLED_AWAY = 0.02
-# A fit that brings less than this share of the points so near may have fallen the wrong way.
+# Without measured depth a fit can fall the wrong way: one that brings less than this share of the
+# points so near may have.
 _NEAR_PX, _SOUND = 2.0, 0.88
 
 
@@ -48,7 +49,8 @@ def fit_from_best(
         fit = fit_pose(problem, guesses[order[0]], iterations, SIFTING)
         misfit = problem.misfit(fit.target_from_source)
     near = fit.chi2 * points.pixel_variance < _NEAR_PX**2
-    if float(near.double().mean()) < _SOUND:
+    measured = bool((points.target_inverse_depth > 0).any())
+    if not measured and float(near.double().mean()) < _SOUND:
         others = [fit_pose(problem, guesses[i], iterations) for i in order[1:]]
         fit = min([fit, *others], key=lambda f: problem.misfit(f.target_from_source))
     return fit
