@@ -16,7 +16,7 @@ class KeyframeConfig:
 
     max_flow: float = option(
         0.05,
-        'Median flow since the key frame at which a new one is taken; twice that where depth is '
+        'Median flow since the key frame at which a new one is taken; half more where depth is '
         'measured.',
         unit='fraction of the image width',
         ge=0.005,

@@ -101,7 +101,7 @@ class MeasuredMapper:
     carries_points = False
     unit_sigma = 0.0
     # its depth does not grow old: fewer key frames, and less is lost from one to the next
-    patience = 2.0
+    patience = 1.5
 
     def __init__(self, source: DepthSource) -> None:
         self._source = source
