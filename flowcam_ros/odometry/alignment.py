@@ -19,7 +19,6 @@ from flowcam_ros.correspondence.points import (
     search_points,
 )
 from flowcam_ros.depth.estimate import DepthEstimate
-from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.projection import project, rays
@@ -27,29 +26,22 @@ from flowcam_ros.geometry.se3 import Matrix4, Vector3
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.expected_flow import expected_flow
 from flowcam_ros.odometry.keyframe import Keyframe
-from flowcam_ros.odometry.pose_problem import PoseProblem
-from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, fit_rotation
-from flowcam_ros.odometry.robust import SIFTING
-from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose, lift
+from flowcam_ros.odometry.multi_start import fit_first, fit_from_best
+from flowcam_ros.odometry.pose_solver import PoseFit
+from flowcam_ros.odometry.scene_flow import Correspondences, lift
 
 _MIN_FIT_POINTS = 6
 # A fit that explains less than this share of the points shows where to look for the others.
-_WELL_MATCHED = 0.7
+_WELL_MATCHED = 0.5
 _GUIDED_ROUNDS = 2
 # A round that finds less than this much more is the last.
 _WORTH_ANOTHER = 1.1
-# A fit that leaves this share of the points more unexplained than its start followed outliers.
-_PULLED_AWAY = 0.02
 # So many points share one error of the model of lens, shutter and view.
 _ALIKE = float(__import__('os').environ.get('AL', '10'))
-# From rest to a first map is a long way, with depths unknown.
-_FIRST_ITERATIONS = 30
 # Below this share dense flow has failed, and the points are sought without it.
 _HARDLY_MATCHED = 0.3
 # Depth known to this share of itself tells where a point is to be expected.
 _KNOWN_DEPTH = 0.15
-# Where a rotation leaves less than this, no translation can be told.
-_MIN_PARALLAX_PX = 0.5
 # Standard deviation of one coordinate from the median length of a 2-D error.
 _SIGMA_OF_MEDIAN = 1.0 / 1.1774
 
@@ -209,40 +201,14 @@ class Aligner:
         )
         if len(points) < _MIN_FIT_POINTS:
             return unfitted
-        fit = self._fit(points, frame, starts, seeds)
+        iterations = self._config.pose.iterations
+        if seeds:
+            fit = fit_first(points, frame.camera, starts, seeds, iterations)
+        else:
+            fit = fit_from_best(points, frame.camera, starts, iterations)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted
         return self._fitted(unfitted, frame, fit)
-
-    def _fit(
-        self,
-        points: Correspondences,
-        frame: PreparedFrame,
-        starts: list[Matrix4],
-        seeds: list[Vector3],
-    ) -> PoseFit:
-        """Fit from the cheapest guess; where seeds are given, also from each of them."""
-        camera, iterations = frame.camera, self._config.pose.iterations
-        candidates = [torch.from_numpy(s).to(self._device) for s in starts]
-        closed = closed_form_pose(points, camera)
-        if closed is not None:
-            candidates.append(closed)
-        problem = PoseProblem(points, camera)
-        chosen = [min(candidates, key=problem.misfit)]
-        if seeds:
-            rotation = fit_rotation(points, camera, starts[0])
-            if _unexplained_px(points, frame, rotation) > _MIN_PARALLAX_PX:
-                for seed in seeds:
-                    pose = se3.from_rotation_translation(rotation, seed)
-                    chosen.append(torch.from_numpy(pose).to(self._device))
-        if seeds:
-            iterations = max(iterations, _FIRST_ITERATIONS)
-        fits = [fit_pose(problem, pose, iterations) for pose in chosen]
-        scale = min(fit.scale for fit in fits)
-        best = min(fits, key=lambda fit: fit.cost(scale))
-        if problem.misfit(best.target_from_source) < problem.misfit(chosen[0]) + _PULLED_AWAY:
-            return best
-        return fit_pose(problem, chosen[0], iterations, SIFTING)
 
     def _fitted(self, alignment: Alignment, frame: PreparedFrame, fit: PoseFit) -> Alignment:
         """Complete an alignment with what the fit found."""
@@ -288,14 +254,6 @@ def _expected_pixels(
     known = points.variance < (_KNOWN_DEPTH * points.inverse_depth) ** 2
     known &= (moved[:, 2] > 0.05).numpy()
     return np.where(known[:, None], pixels, guess)
-
-
-def _unexplained_px(
-    points: Correspondences, frame: PreparedFrame, rotation: Float[np.ndarray, '3 3']
-) -> float:
-    """Return the median distance between matches and where a rotation alone puts the points."""
-    turned = rays(frame.camera, points.source) @ torch.from_numpy(rotation).to(points.source).T
-    return float((project(frame.camera, turned) - points.target).norm(dim=-1).median())
 
 
 def _parallax(points: Correspondences, frame: PreparedFrame, fit: PoseFit) -> float:

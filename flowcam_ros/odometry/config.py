@@ -73,7 +73,7 @@ class TrackingConfig:
 
     min_points: int = option(
         50,
-        'Fewer matched points with depth than this is LOST.',
+        'Fewer matched points with depth, or inliers, than this is LOST.',
         unit='points',
         ge=6,
         le=10000,

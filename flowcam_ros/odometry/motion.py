@@ -64,6 +64,10 @@ class MotionModel:
             self._twist_covariance = rotated(step_covariance, camera_from_world) / seconds**2
         self._stamp_ns, self._pose, self._covariance = stamp_ns, pose, covariance
 
+    def correct(self, pose: Matrix4, covariance: Matrix6) -> None:
+        """Take a better pose of the moment just accepted; that is no motion."""
+        self._pose, self._covariance = pose, covariance
+
     def predict(self, stamp_ns: int, longest: float) -> Matrix4:
         """Return the pose expected at a stamp: constant velocity for at most ``longest`` s."""
         seconds = min(self._seconds_since(stamp_ns), longest)

@@ -248,6 +248,8 @@ class VisualOdometry:
         # this frame and the one before share the errors that points have in common
         step = rotated(fit + self._fit_before, world_from_key[:3, :3])
         self._fit_before = fit
+        tells = not alignment.holds_translation
+        self._motion.accept(frame.stamp_ns, pose, covariance, step, tells)
         with watch.step('learn'):
             keyframe = mapper.learn(keyframe, frame, alignment)
         successor = None
@@ -269,8 +271,7 @@ class VisualOdometry:
             if successor is not None:
                 self._fit_before = np.zeros((6, 6))
         self._keyframe, self._recovery = successor or keyframe, None
-        tells = not alignment.holds_translation
-        self._motion.accept(frame.stamp_ns, pose, covariance, step, tells)
+        self._motion.correct(pose, covariance)
         verdict = self._while_starting(mapper, verdict)
         is_new = successor is not None
         return self._answer(mapper, frame, verdict, pose, covariance, is_new, alignment)

@@ -138,7 +138,7 @@ class SlidingWindow:
         return Joined(
             pose,
             rotated(fit.covariance.cpu().numpy(), pose[:3, :3]),
-            self._seen_points(fit),
+            self._seen_points(fit, alignment.translation_sigma),
             se3.inverse(pose) @ self._hosts[-1].keyframe.world_from_camera,
             ratio,
         )
@@ -199,8 +199,11 @@ class SlidingWindow:
         change = self._hosts[-1].inverse_depth[seen] / before[seen]
         return float(np.median(change)) if len(change) else 1.0
 
-    def _seen_points(self, fit: WindowFit) -> PointDepths:
-        """Return the points that the joining frame sees, in its own pixels and depths."""
+    def _seen_points(self, fit: WindowFit, translation_sigma: float) -> PointDepths:
+        """Return the points that the joining frame sees, in its own pixels and depths.
+
+        An error of the way between two key frames changes all depths seen from both alike.
+        """
         parts = []
         for number, sighting in enumerate(self._joining, len(self._sightings)):
             count = len(sighting.information)
@@ -211,6 +214,8 @@ class SlidingWindow:
             good = (chi2 < _INLIER_CHI2 * fit.scale**2) & (sighting.information > 0)
             good &= z > _NEAREST_Z
             inverse, variance = depth[good] / z[good], 1.0 / (curvature[good] * z[good] ** 4)
+            way = float(fit.at.seen.pose[number, :3, 3].norm())
+            variance += (translation_sigma / max(way, 1e-9) * inverse) ** 2
             parts.append((sighting.pixel[good], inverse, variance))
         arrays = (np.concatenate(part) for part in zip(*parts, strict=True))
         return PointDepths(*(array.astype(np.float32) for array in arrays))
