@@ -29,7 +29,7 @@ _FINE = (11, 3)
 _BROAD = 5
 _PASSES = 2
 # Grey values of the result per standard deviation: textured parts keep about their contrast.
-_CONTRAST = 32.0
+_CONTRAST = 48.0
 _MIDDLE = 128.0
 # Where there is no texture noise must not become one. The contrast of a neighbourhood counts as
 # at least this many times the noise of the picture, ...
@@ -37,7 +37,7 @@ _NOISE_FLOOR = 3.0
 # ... this many grey values, ...
 _GREY_FLOOR = 2.0
 # ... and this share of its brightness, which changes with the exposure as contrast does.
-_BRIGHTNESS_FLOOR = 0.1
+_BRIGHTNESS_FLOOR = 0.35
 
 _Cells = Float[np.ndarray, 'rows columns']
 
