@@ -64,3 +64,35 @@ def test_time_may_jump_back_without_a_jump_of_the_pose() -> None:
     model, last = moving(TWIST)
     model.restart_at(-100 * SECOND)
     np.testing.assert_allclose(model.predict(-99 * SECOND, longest=0.5), last)
+
+
+def test_coasting_goes_on_for_a_moment_and_then_stays() -> None:
+    """Frames that only turn do not stop the camera at once, nor carry it away."""
+    model, last = moving(TWIST)  # the translation was seen until 0.3 s
+    stamp = 3 * SECOND // 10
+    moment = model.coast(stamp + SECOND // 10)
+    np.testing.assert_allclose(moment, model.predict(stamp + SECOND // 10, longest=1.0))
+    assert np.linalg.norm(moment[:3, 3] - last[:3, 3]) > 0.05
+    np.testing.assert_array_equal(model.coast(stamp + SECOND // 5), last)
+    np.testing.assert_array_equal(model.coast(stamp + 10 * SECOND), last)
+
+
+def test_coasting_on_its_own_expectations_ends() -> None:
+    model, last = moving(TWIST)
+    stamp, way = 3 * SECOND // 10, []
+    for i in range(1, 10):
+        now = stamp + i * SECOND // 20
+        pose = model.coast(now)
+        way.append(np.linalg.norm(pose[:3, 3] - last[:3, 3]))
+        model.accept(now, pose, np.eye(6), 1e-6 * np.eye(6), tells_translation=False)
+    assert way[1] == pytest.approx(0.1 * np.linalg.norm(TWIST[:3]), rel=0.05)
+    assert way[-1] == pytest.approx(way[2])
+    assert way[2] == pytest.approx(0.15 * np.linalg.norm(TWIST[:3]), rel=0.05)
+
+
+def test_a_camera_never_seen_to_move_does_not_coast() -> None:
+    model = MotionModel(0.5, 0.5)
+    pose = se3.exp(np.array([1.0, 2.0, 3.0, 0.5, -0.4, 0.3]))
+    for i in range(3):
+        model.accept(i * SECOND // 20, pose, np.eye(6), np.eye(6), tells_translation=False)
+    np.testing.assert_array_equal(model.coast(SECOND // 8), pose)

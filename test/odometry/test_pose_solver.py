@@ -194,3 +194,39 @@ def test_rotation_alone() -> None:
     target[::5] += 40.0
     rotation = fit_rotation(dataclasses.replace(points, target=target), CAMERA, np.eye(4))
     np.testing.assert_allclose(rotation, turn[:3, :3], atol=5e-4)
+
+
+@pytest.mark.parametrize('target_depth', [True, False], ids=['both depths', 'source depth'])
+def test_the_true_pose_fits_better_than_that_of_a_moving_thing(target_depth: bool) -> None:
+    """Though 45 % of the points are on it, and it moves as one."""
+    points = scene(count=400, target_depth=target_depth)
+    other = se3.exp(np.array([-0.15, 0.1, 0.05, 0.0, 0.02, -0.01])) @ MOTION
+    moves = scene(count=400, motion=other, target_depth=target_depth)
+    target = points.target.clone()
+    target[:180] = moves.target[:180]
+    problem = PoseProblem(dataclasses.replace(points, target=target), CAMERA)
+    true, wrong, between = (
+        problem.misfit(torch.from_numpy(pose))
+        for pose in (MOTION, other, se3.exp(0.5 * se3.log(other @ se3.inverse(MOTION))) @ MOTION)
+    )
+    assert true < 0.7
+    assert true < wrong - 0.05
+    assert wrong < between  # what suits both a little explains nothing
+
+
+def test_misfit_is_a_share_of_the_points() -> None:
+    problem = PoseProblem(scene(), CAMERA)
+    assert problem.misfit(torch.from_numpy(MOTION)) < 0.3
+    behind = np.diag([-1.0, 1.0, -1.0, 1.0])
+    assert problem.misfit(torch.from_numpy(behind)) == pytest.approx(1.0)
+
+
+def test_misfit_does_not_punish_depth_that_is_hardly_known() -> None:
+    """A point counts by its error at its best depth."""
+    points = scene(pixel_sigma=0.05, target_depth=False)
+    wrong = dataclasses.replace(
+        points,
+        inverse_depth=points.inverse_depth * 1.3,
+        inverse_depth_variance=torch.full_like(points.inverse_depth, 0.25),
+    )
+    assert PoseProblem(wrong, CAMERA).misfit(torch.from_numpy(MOTION)) < 0.2
