@@ -52,9 +52,10 @@ def judge(
         return Verdict(TrackingState.LOST, 'flow')
     if alignment.inlier_ratio < tracking.min_inlier_ratio:
         return Verdict(TrackingState.LOST, 'outliers')
-    if alignment.inliers < tracking.min_points:
+    doubtful = alignment.inlier_ratio < tracking.degraded_inlier_ratio
+    if alignment.inliers < (2 if doubtful else 1) * tracking.min_points:
         return Verdict(TrackingState.LOST, 'outliers')
-    if alignment.inlier_ratio < tracking.degraded_inlier_ratio:
+    if doubtful:
         return Verdict(TrackingState.DEGRADED, 'outliers')
     if share < _DEGRADED_MATCHED_SHARE:
         return Verdict(TrackingState.DEGRADED, 'flow')

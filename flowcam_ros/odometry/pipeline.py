@@ -29,7 +29,7 @@ from flowcam_ros.odometry.mapping import Mapper, make_mapper
 from flowcam_ros.odometry.motion import MotionModel
 from flowcam_ros.odometry.stamps import StampWatch, Step
 from flowcam_ros.odometry.stopwatch import Stopwatch
-from flowcam_ros.odometry.succession import succeed
+from flowcam_ros.odometry.succession import is_due, succeed
 from flowcam_ros.odometry.window import SlidingWindow
 
 # No pose is perfect, not even the first: (10 micrometres)^2 and (10 microradians)^2.
@@ -253,7 +253,7 @@ class VisualOdometry:
         with watch.step('learn'):
             keyframe = mapper.learn(keyframe, frame, alignment)
         successor = None
-        if self._is_due(mapper, keyframe, alignment):
+        if is_due(keyframe, frame, alignment, mapper.patience, self._config.keyframe):
             with watch.step('keyframe'):
                 succession = succeed(
                     self._window,
@@ -275,12 +275,6 @@ class VisualOdometry:
         verdict = self._while_starting(mapper, verdict)
         is_new = successor is not None
         return self._answer(mapper, frame, verdict, pose, covariance, is_new, alignment)
-
-    def _is_due(self, mapper: Mapper, keyframe: Keyframe, alignment: Alignment) -> bool:
-        """Whether the picture has changed so much that the next frames want a newer key frame."""
-        limit = mapper.patience * self._config.keyframe.max_flow * keyframe.frame.camera.width
-        overlap = alignment.matched / max(len(keyframe), 1)
-        return alignment.median_flow_px > limit or overlap < self._config.keyframe.min_overlap
 
     def _lose(
         self,

@@ -12,12 +12,44 @@ from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.covariance import Matrix6
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.geometry.sharpness import sharpness
 from flowcam_ros.odometry.alignment import Alignment
-from flowcam_ros.odometry.config import OdometryConfig
+from flowcam_ros.odometry.config import KeyframeConfig, OdometryConfig
 from flowcam_ros.odometry.health import lack
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, make_keyframe
 from flowcam_ros.odometry.mapping import Mapper
 from flowcam_ros.odometry.window import Joined, SlidingWindow
+
+# A frame less sharp than this share of its key frame waits for a better one, until the picture
+# has changed twice as much as it should.
+_SHARP = 0.7
+_LONGEST_WAIT = 2.0
+
+
+def is_due(
+    keyframe: Keyframe,
+    frame: PreparedFrame,
+    alignment: Alignment,
+    patience: float,
+    config: KeyframeConfig,
+) -> bool:
+    """Whether the picture has changed so much that the next frames want a newer key frame.
+
+    Args:
+        keyframe: what the frame was fitted to.
+        frame: which would be the next key frame.
+        alignment: its fit.
+        patience: factor on how much the picture may change.
+        config: how much that is.
+    """
+    limit = patience * config.max_flow * keyframe.frame.camera.width
+    overlap = alignment.matched / max(len(keyframe), 1)
+    change = max(alignment.median_flow_px / limit, config.min_overlap / max(overlap, 1e-6))
+    if change <= 1.0:
+        return False
+    if change > _LONGEST_WAIT:
+        return True
+    return sharpness(frame.grey) > _SHARP * sharpness(keyframe.frame.grey)
 
 
 @dataclass(frozen=True)
