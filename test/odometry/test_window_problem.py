@@ -232,7 +232,7 @@ def test_derivatives_of_the_cost_match_finite_differences() -> None:
 def normalised_error(measured: bool, scale: float | None) -> float:
     """Return the mean squared error of the newest pose in units of its covariance (ANEES / 6)."""
     values = []
-    for seed in range(24):
+    for seed in range(40):
         seen = scene(seed, frames=6, count=40, pixel_sigma=0.3, measured=measured)
         problem = seen.problem(unit_prior(seen.truth.poses))
         if scale is not None:
