@@ -127,6 +127,7 @@ class Walk:
             target_from_source=np.eye(4),
             covariance=np.eye(6),
             explained=np.ones(len(ones), bool),
+            translation_sigma=1e-3,
         )
 
     def made(self, number: int, pose: np.ndarray, followed: PointDepths | None) -> Keyframe:
@@ -179,7 +180,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Start:
         ) -> RefinedPoints:
             first, second = int(source[0, 0]), int(target[0, 0])
             found = true_match(points, first, second)
-            found += pixel_sigma * generator.normal(size=found.shape)
+            # the noise of a pair of pictures, whatever else has been looked for
+            noise = np.random.default_rng((seed, first, second)).normal(size=found.shape)
+            found += pixel_sigma * noise
             sigma = np.full(len(points), max(pixel_sigma, 0.05), np.float32)
             valid = inside(found) & (second - first <= reach)
             return RefinedPoints(found.astype(np.float32), sigma, valid)
@@ -248,7 +251,7 @@ def test_a_key_frame_that_leaves_is_not_forgotten(start: Start) -> None:
     """Where none is seen from afar, a short window says nearly what a long one says."""
     results = []
     for keyframes in (3, 8):
-        walk = start(keyframes=keyframes, pixel_sigma=0.05, seed=4, reach=2)
+        walk = start(keyframes=keyframes, pixel_sigma=0.05, seed=7, reach=2)
         for _ in range(6):
             joined = walk.step()
         assert len(walk.window) == min(keyframes, 7)
@@ -257,7 +260,7 @@ def test_a_key_frame_that_leaves_is_not_forgotten(start: Start) -> None:
     sigma = np.sqrt(np.diag(long.covariance))
     np.testing.assert_allclose(np.sqrt(np.diag(short.covariance)) / sigma, 1.0, atol=0.25)
     offset = short.world_from_camera[:3, 3] - long.world_from_camera[:3, 3]
-    assert (np.abs(offset) < sigma[:3]).all()
+    assert (np.abs(offset) < 0.5 * sigma[:3]).all()
 
 
 def test_a_frame_that_joins_does_not_stay_unless_it_is_appended(start: Start) -> None:
