@@ -247,11 +247,12 @@ def test_measured_depth_gives_metres_whatever_the_start(start: Start) -> None:
         assert joined.depth_ratio == 1.0
 
 
-def test_a_key_frame_that_leaves_is_not_forgotten(start: Start) -> None:
+@pytest.mark.parametrize('seed', range(4, 10))
+def test_a_key_frame_that_leaves_is_not_forgotten(start: Start, seed: int) -> None:
     """Where none is seen from afar, a short window says nearly what a long one says."""
     results = []
     for keyframes in (3, 8):
-        walk = start(keyframes=keyframes, pixel_sigma=0.05, seed=7, reach=2)
+        walk = start(keyframes=keyframes, pixel_sigma=0.05, seed=seed, reach=2)
         for _ in range(6):
             joined = walk.step()
         assert len(walk.window) == min(keyframes, 7)
@@ -260,7 +261,7 @@ def test_a_key_frame_that_leaves_is_not_forgotten(start: Start) -> None:
     sigma = np.sqrt(np.diag(long.covariance))
     np.testing.assert_allclose(np.sqrt(np.diag(short.covariance)) / sigma, 1.0, atol=0.25)
     offset = short.world_from_camera[:3, 3] - long.world_from_camera[:3, 3]
-    assert (np.abs(offset) < 0.5 * sigma[:3]).all()
+    assert (np.abs(offset) < sigma[:3]).all()
 
 
 def test_a_frame_that_joins_does_not_stay_unless_it_is_appended(start: Start) -> None:
