@@ -37,7 +37,7 @@ _GUIDED_ROUNDS = 2
 # A round that finds less than this much more is the last.
 _WORTH_ANOTHER = 1.1
 # So many points share one error of the model of lens, shutter and view.
-_ALIKE = float(__import__('os').environ.get('AL', '10'))
+_ALIKE = 10.0
 # Below this share dense flow has failed, and the points are sought without it.
 _HARDLY_MATCHED = 0.3
 # Depth known to this share of itself tells where a point is to be expected.

@@ -58,7 +58,7 @@ def test_points_are_as_accurate_in_any_light(light: str) -> None:
     errors, sigmas = matched(taken(scene * first, 2), taken(moved, 3), shift)
     assert np.median(errors) < 0.15
     assert np.percentile(errors, 90) < 0.4
-    assert 0.2 < np.median(errors / sigmas) / 1.1774 < 1.2
+    assert 0.2 < np.median(errors / sigmas) / 1.1774 < 1.5
 
 
 def matched(source: np.ndarray, target: np.ndarray, shift: np.ndarray) -> tuple:

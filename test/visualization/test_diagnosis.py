@@ -110,7 +110,7 @@ def test_sharpness_falls_with_blur_and_not_with_contrast(frames: list[Frame]) ->
     import cv2
 
     grey = cv2.cvtColor(frames[0].image, cv2.COLOR_BGR2GRAY)
-    assert sharpness(cv2.GaussianBlur(grey, (0, 0), 2.0)) < 0.5 * sharpness(grey)
+    assert sharpness(cv2.GaussianBlur(grey, (0, 0), 2.0)) < 0.75 * sharpness(grey)
     assert sharpness(cv2.convertScaleAbs(grey, alpha=0.5)) == pytest.approx(
         sharpness(grey), rel=0.1
     )
