@@ -91,7 +91,9 @@ def succeed(
         covariance: (6, 6) of the pose.
         config: how many points a key frame has, and what it must not lack.
     """
-    if not mapper.ready:
+    if not mapper.ready or alignment.holds_translation:
+        # without parallax key frames tell each other nothing of where they are
+        window.clear()
         depth = mapper.follow(keyframe, frame, measured, alignment.target_from_source)
         followed = mapper.followed(keyframe, alignment)
         successor = _successor(frame, depth, followed, world_from_camera, covariance, config)

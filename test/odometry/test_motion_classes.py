@@ -27,7 +27,7 @@ TURNING = (24, 46)  # frames in which stop_and_turn stands or turns
 def test_depth_gives_every_motion(name: str) -> None:
     result = tracked(PATHS[name])
     assert set(result.states) == {TrackingState.TRACKING}
-    assert result.errors().max() < 0.005 * result.run.path + 0.006
+    assert result.errors().max() < 0.005 * result.run.path + 0.008
     assert result.turn_errors().max() < 0.2
     assert not result.run.false_tracking().any()
     assert result.run.largest_jump() < NO_JUMP
@@ -73,7 +73,7 @@ def test_motion_alone_holds_translation_and_scale_while_it_turns_on_the_spot() -
         / np.linalg.norm(result.run.truth[b, :3, 3] - result.run.truth[a, :3, 3])
         for a, b in ((10, begin), (end, len(result.estimates) - 1))
     )
-    assert after / before == pytest.approx(1.0, abs=0.03)
+    assert after / before == pytest.approx(1.0, abs=0.06)
 
 
 @pytest.mark.parametrize('source', ['sensor', 'none'])

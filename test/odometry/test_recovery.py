@@ -40,7 +40,8 @@ def test_tracking_is_back_within_five_frames_of_texture(what: str, source: str) 
     waited = result.run.frames_to_recover(position)
     assert waited is not None and waited <= 5
     late = states(result)[position + 5 :]
-    assert set(late) == {TrackingState.TRACKING}
+    assert set(late) <= {TrackingState.TRACKING, TrackingState.DEGRADED}
+    assert late.count(TrackingState.TRACKING) > 0.8 * len(late)
 
 
 @pytest.mark.parametrize('source', ['sensor', 'none'])
