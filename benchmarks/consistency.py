@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,10 @@ from benchmarks.machine import describe_machine
 from flowcam_ros.evaluation.alignment import fit_similarity
 from flowcam_ros.evaluation.tracking import Run
 from flowcam_ros.export.atomic import write_text
-from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.odometry.config import OdometryConfig
-from flowcam_ros.odometry.estimate import TrackingState
+from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 from flowcam_ros.odometry.pipeline import VisualOdometry
-from flowcam_ros.sequences.synthetic import parse_synthetic
+from flowcam_ros.sequences.synthetic import SyntheticSequence, parse_synthetic
 from flowcam_ros.settings import build
 
 # What every picture has: some noise, and depth as from a good sensor.
@@ -101,15 +100,15 @@ def main() -> None:
     parser.add_argument('--output', type=Path, help='file to write the table to')
     parser.add_argument('--runs', type=Path, help='folder to save every run in, as npz')
     arguments = parser.parse_args()
+    kinds = [arguments.depth] if arguments.depth else list(_SOURCES)
     lines = list(_heading(arguments.size))
     print('\n'.join(lines))
     runs: dict[str, list[Run]] = {name: [] for name in _SOURCES}
     for case in CASES:
         if arguments.cases and not any(word in case.name for word in arguments.cases):
             continue
-        frames, truth = rendered(case, arguments.size)
-        for depth in [arguments.depth] if arguments.depth else _SOURCES:
-            run = tracked(frames, truth, depth)
+        found = tracked(sequence_of(case, arguments.size), kinds)
+        for depth, run in zip(kinds, found, strict=True):
             runs[depth].append(run)
             lines.append(row(case, depth, run))
             print(lines[-1], flush=True)
@@ -130,26 +129,33 @@ def _heading(size: str) -> Iterator[str]:
     yield HEADER
 
 
-def rendered(case: Case, size: str) -> tuple[list[Frame], np.ndarray]:
-    """Return the frames of a case and their true poses."""
+def sequence_of(case: Case, size: str) -> SyntheticSequence:
+    """Return the sequence of a case."""
     width, height = size.split('x')
     own = {part.partition('=')[0] for part in case.text.partition('?')[2].split('&')}
     sensor = '&'.join(p for p in _SENSOR.split('&') if p.partition('=')[0] not in own)
-    sequence = parse_synthetic(f'synthetic:{case.text}&width={width}&height={height}&{sensor}')
-    return list(sequence), sequence.ground_truth().world_from_camera
+    return parse_synthetic(f'synthetic:{case.text}&width={width}&height={height}&{sensor}')
 
 
-def tracked(frames: list[Frame], truth: np.ndarray, depth: str) -> Run:
-    """Run the estimator with its default options; without depth, in metres of the truth."""
-    config = build(OdometryConfig, {'depth.source': _SOURCES[depth]})
-    odometry = VisualOdometry(config)
-    run = Run.of([odometry.process(frame) for frame in frames], truth)
-    if depth != 'mono':
-        return run
-    assert frames[0].depth is not None
-    first = frames[0].depth.depth
-    # the first map has mean inverse depth 1
-    return run.scaled(run.best_scale(float(1.0 / np.mean(1.0 / first[first > 0]))))
+def tracked(sequence: SyntheticSequence, kinds: Sequence[str]) -> list[Run]:
+    """Run an estimator of each kind, with its default options; lengths in metres of the truth."""
+    configs = [build(OdometryConfig, {'depth.source': _SOURCES[kind]}) for kind in kinds]
+    estimators = [VisualOdometry(config) for config in configs]
+    scale = 1.0
+    estimates: list[list[PoseEstimate]] = [[] for _ in kinds]
+    for k, frame in enumerate(sequence):
+        assert frame.depth is not None
+        if k == 0:
+            # without depth, the first map has mean inverse depth 1
+            scale = float(1.0 / np.mean(1.0 / frame.depth.depth[frame.depth.depth > 0]))
+        for estimator, found in zip(estimators, estimates, strict=True):
+            found.append(estimator.process(frame))
+    truth = sequence.ground_truth().world_from_camera
+    runs = [Run.of(found, truth) for found in estimates]
+    return [
+        run.scaled(run.best_scale(scale)) if kind == 'mono' else run
+        for kind, run in zip(kinds, runs, strict=True)
+    ]
 
 
 def row(case: Case, depth: str, run: Run) -> str:
