@@ -10,9 +10,9 @@ from torch import Tensor
 
 # Student's t: close to least squares inside, weights like 1 / r^2 outside.
 _DEGREES_OF_FREEDOM = 4.0
-# Nearly a third of the squared errors of two degrees of freedom lie below 0.713; that leaves the
-# scale alone even where most points are on things that move.
-_LOW_SHARE, _LOW_CHI2 = 0.3, 0.713
+# The scale is taken from this share of the errors, the smallest, and the normal quantile of it:
+# that leaves it alone even where most points are on things that move.
+_LOW_SHARE, _LOW_QUANTILE = 0.3, -0.5244
 # Errors far below their variances mean that the variances are too large, not perfect data.
 _MIN_SCALE = 0.3
 # Squared error of points behind the camera: beyond any inlier.
@@ -43,14 +43,22 @@ def _turning_point(dimension: float) -> float:
     return 4.0 + 2.5 * dimension
 
 
-def robust_scale(chi2: Tensor) -> float:
-    """Return by how much 2-D errors exceed what their variances say (standard deviation).
+def robust_scale(chi2: Tensor, freedom: float = 2.0) -> float:
+    """Return by how much errors exceed what their variances say (standard deviation).
 
     Args:
         chi2: squared errors in units of variance, of points in the plane.
+        freedom: degrees of freedom of each: 2, less what unknowns have absorbed.
     """
     rank = max(1, round(_LOW_SHARE * len(chi2)))
-    return max(float((chi2.kthvalue(rank).values / _LOW_CHI2) ** 0.5), _MIN_SCALE)
+    expected = _low_chi2(freedom)
+    return max(float((chi2.kthvalue(rank).values / expected) ** 0.5), _MIN_SCALE)
+
+
+def _low_chi2(freedom: float) -> float:
+    """Return what the low share of squared errors lies below (Wilson and Hilferty 1931)."""
+    spread = 2.0 / (9.0 * freedom)
+    return float(freedom * (1.0 - spread + _LOW_QUANTILE * spread**0.5) ** 3)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ from flowcam_ros.odometry.reprojection import Reprojection, derivatives, reproje
 from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost, student_weight
 from flowcam_ros.odometry.window_prior import WindowPrior
 
+# A point seen only once has nothing left of its error along the epipolar line.
+_LEAST_FREEDOM = 0.5
+
 
 @dataclass(frozen=True)
 class Sightings:
@@ -166,9 +169,19 @@ class WindowProblem:
             (state.depth - self._points.inverse_depth) ** 2 * self._points.information,
         )
 
-    def scale(self, at: WindowResiduals) -> float:
+    def freedom(self, at: WindowResiduals) -> float:
+        """Return the degrees of freedom of a sighting: 2, less what depths and poses absorb."""
+        s = self._sightings
+        by_depth = derivatives(self._camera, at.seen)[1] ** 2
+        told = s.pixel_information * by_depth[..., :2].sum(-1)
+        known = self._points.information.clamp_min(1e-30)
+        curvature = known.index_add(0, s.host, told + s.depth_information * by_depth[..., 2])
+        absorbed = float((told / curvature[s.host]).sum()) + 6.0 * (len(at.state.poses) - 1)
+        return max(2.0 - absorbed / max(int(self._seen.sum()), 1), _LEAST_FREEDOM)
+
+    def scale(self, at: WindowResiduals, freedom: float) -> float:
         """Return by how much pixel errors exceed what their variances say."""
-        return robust_scale(at.chi2_pixel[self._seen])
+        return robust_scale(at.chi2_pixel[self._seen], freedom)
 
     def cost(self, at: WindowResiduals, scale: float) -> float:
         """Return the robust cost."""

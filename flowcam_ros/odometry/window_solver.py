@@ -48,9 +48,10 @@ class WindowFit:
 def fit_window(problem: WindowProblem, start: WindowState, iterations: int) -> WindowFit:
     """Improve a state by at most ``iterations`` steps; a step that makes it worse is not taken."""
     at = problem.residuals(start)
+    freedom = problem.freedom(at)
     damping = _FIRST_DAMPING
     for _ in range(iterations):
-        scale = problem.scale(at)
+        scale = problem.scale(at, freedom)
         system = problem.system(at, scale)
         candidate = problem.residuals(_stepped(at.state, system, damping))
         before, after = problem.cost(at, scale), problem.cost(candidate, scale)
@@ -61,7 +62,7 @@ def fit_window(problem: WindowProblem, start: WindowState, iterations: int) -> W
                 break
         else:
             damping *= _HARDER
-    scale = problem.scale(at)
+    scale = problem.scale(at, freedom)
     system = problem.system(at, scale)
     covariance = torch.linalg.inv(system.reduced()[0])[-6:, -6:]
     return WindowFit(at, system, scale, covariance)
