@@ -14,6 +14,7 @@ from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.odometry.surface import KeyframeSurface
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Keyframe:
         covariance: (6, 6) of its pose.
         points: textured points, with what is known of their depth.
         texture: (n,) float32 texture at the points, see texture_map.
+        surface: its measured surface; None where depth is not measured with every frame.
     """
 
     frame: PreparedFrame
@@ -50,6 +52,7 @@ class Keyframe:
     covariance: Matrix6
     points: PointDepths
     texture: Float[np.ndarray, ' n']
+    surface: KeyframeSurface | None = None
 
     def __len__(self) -> int:
         return len(self.texture)

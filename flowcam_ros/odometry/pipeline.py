@@ -31,6 +31,7 @@ from flowcam_ros.odometry.mapping import Mapper, make_mapper
 from flowcam_ros.odometry.motion import MotionModel
 from flowcam_ros.odometry.stamps import StampWatch, Step
 from flowcam_ros.odometry.stopwatch import Stopwatch
+from flowcam_ros.odometry.surface import surface_of
 from flowcam_ros.odometry.window import SlidingWindow
 
 # No pose is perfect, not even the first: (10 micrometres)^2 and (10 microradians)^2.
@@ -179,7 +180,10 @@ class VisualOdometry:
         if depth is None:
             return None
         count = self._config.pose.points
-        return make_keyframe(frame, depth, followed, pose, covariance, count)
+        keyframe = make_keyframe(frame, depth, followed, pose, covariance, count)
+        if depth is not self._measured:
+            return keyframe
+        return dataclasses.replace(keyframe, surface=surface_of(depth, self._device))
 
     @staticmethod
     def _while_starting(mapper: Mapper, verdict: Verdict) -> Verdict:

@@ -10,6 +10,7 @@ its epipolar line, a point of known depth in all directions, with no case distin
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals, student_cost
 from flowcam_ros.odometry.scene_flow import Correspondences
+from flowcam_ros.odometry.small_motion import retract
+from flowcam_ros.odometry.surface import SurfaceResiduals, SurfaceTerm
 
 # Levenberg-Marquardt damping, relative to the diagonal of the normal matrix.
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1e-4, 1e-6, 1e4
@@ -62,24 +65,30 @@ def fit_pose(
     camera: CameraModel,
     start: Float[Tensor, '4 4'],
     iterations: int,
+    surface: SurfaceTerm | None = None,
 ) -> PoseFit:
     """Fit ``target_from_source`` by Gauss-Newton with damping and Student-t weights.
 
-    ``camera`` is the undistorted camera of both images, ``start`` a first guess.
+    ``camera`` is the undistorted camera of both images, ``start`` a first guess; ``surface`` is
+    fitted along where given.
     """
     problem = PoseProblem(points, camera)
     pose, depth = start.clone(), points.inverse_depth.clone()
     at = problem.residuals(pose, depth)
+    on = surface.residuals(pose) if surface else None
     damping = _FIRST_DAMPING
     for _ in range(iterations):
         scale = at.scale()
-        system = problem.normal_equations(at, scale)
+        system = _joint(problem.normal_equations(at, scale), on)
         step = _damped_step(system, damping)
-        new_pose, new_depth = _retract(step, pose), system.updated_depth(depth, step)
+        new_pose, new_depth = retract(step, pose), system.updated_depth(depth, step)
         candidate = problem.residuals(new_pose, new_depth)
         improvement = at.cost(scale) - candidate.cost(scale)
+        new_on = surface.residuals(new_pose) if surface else None
+        if on is not None and new_on is not None:
+            improvement += on.improvement(new_on, on.scale()) / len(points)
         if improvement >= 0:
-            pose, depth, at = new_pose, new_depth, candidate
+            pose, depth, at, on = new_pose, new_depth, candidate, new_on
             damping = max(damping * 0.1, _MIN_DAMPING)
             small = bool((step.abs() * problem.step_scale < _SMALL_STEP_PX).all())
             if small or improvement < _SMALL_IMPROVEMENT:
@@ -88,7 +97,17 @@ def fit_pose(
             damping *= 10.0
             if damping > _MAX_DAMPING:
                 break
-    return _result(problem, at, pose, depth)
+    return _result(problem, at, on, depth)
+
+
+def _joint(system: NormalEquations, on: SurfaceResiduals | None) -> NormalEquations:
+    """Add the surface's normal equations to those of the points."""
+    if on is None:
+        return system
+    hessian, gradient = on.normal_equations(on.scale())
+    return dataclasses.replace(
+        system, hessian=system.hessian + hessian, gradient=system.gradient + gradient
+    )
 
 
 def _damped_step(system: NormalEquations, damping: float) -> Tensor:
@@ -102,22 +121,11 @@ def start_cost(points: Correspondences, camera: CameraModel, start: Float[Tensor
     return PoseProblem(points, camera).residuals(start, points.inverse_depth).cost(scale=1.0)
 
 
-def _retract(step: Tensor, pose: Tensor) -> Tensor:
-    """Apply a small motion (translation, rotation vector) in target axes to a pose."""
-    x, y, z = step[3:].tolist()
-    skew = torch.tensor(
-        [[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]], dtype=pose.dtype, device=pose.device
-    )
-    rotation = torch.linalg.matrix_exp(skew)
-    result = pose.clone()
-    result[:3, :3] = rotation @ pose[:3, :3]
-    result[:3, 3] = rotation @ pose[:3, 3] + step[:3]
-    return result
-
-
-def _result(problem: PoseProblem, at: Residuals, pose: Tensor, depth: Tensor) -> PoseFit:
+def _result(
+    problem: PoseProblem, at: Residuals, on: SurfaceResiduals | None, depth: Tensor
+) -> PoseFit:
     scale = at.scale()
-    system = problem.normal_equations(at, scale)
+    system = _joint(problem.normal_equations(at, scale), on)
     diagonal = system.hessian.diagonal().clamp_min(1e-30).sqrt()
     outer = torch.outer(diagonal, diagonal)
     scaled = system.hessian / outer
@@ -125,7 +133,7 @@ def _result(problem: PoseProblem, at: Residuals, pose: Tensor, depth: Tensor) ->
     safe = values.clamp_min(1e-12 * float(values[-1]))
     covariance = (vectors / safe) @ vectors.T / outer
     condition = float(safe[-1] / safe[0])
-    return PoseFit(pose, covariance, depth, system.weights, at.chi2_pixel, scale, condition)
+    return PoseFit(at.pose, covariance, depth, system.weights, at.chi2_pixel, scale, condition)
 
 
 def fit_rotation(
