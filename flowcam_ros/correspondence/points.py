@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, UInt8
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.01)
 # Image noise and model error that remain at a perfect corner; texture can only make it worse.
 _BEST_SIGMA_PX = 0.08
+# Lens models, rolling shutters and changing views bend the flow by this share of its length.
+_MODEL_ERROR = 0.005
 _GREY_NOISE = 2.0
 _TEXTURE_WINDOW = 7
 # Weaker texture than this, (grey values / pixel)^2, is rounding to whole grey values.
@@ -48,6 +50,11 @@ def texture_map(grey: UInt8[np.ndarray, 'height width']) -> Float[np.ndarray, 'h
     return cv2.threshold(texture, least, 0.0, cv2.THRESH_TOZERO)[1]
 
 
+def cell_size(height: int, width: int, count: int) -> int:
+    """Return the side of the squares that divide a picture into about ``count`` cells, pixels."""
+    return max(4, round(np.sqrt(width * height / count)))
+
+
 def select_points(
     texture: Float[np.ndarray, 'height width'],
     usable: Bool[np.ndarray, 'height width'] | None,
@@ -68,7 +75,7 @@ def select_points(
     height, width = texture.shape
     if usable is not None:
         texture = np.where(usable, texture, np.float32(0.0))
-    cell = max(4, round(np.sqrt(width * height / count)))
+    cell = cell_size(height, width, count)
     rows, columns = (height - 2 * _BORDER) // cell, (width - 2 * _BORDER) // cell
     if rows < 1 or columns < 1:
         return np.zeros((0, 2), np.float32)
@@ -162,7 +169,9 @@ def _matched(
     found, gap, residual = _there_and_back(source, target, points, start, search)
     noise = np.clip(residual, _GREY_NOISE, 255.0)
     information = search.window**2 * texture
-    sigma = np.sqrt(_BEST_SIGMA_PX**2 + noise**2 / information + (0.5 * gap) ** 2)
+    far = np.minimum(np.linalg.norm(found - points, axis=1), max(target.shape))
+    variance = _BEST_SIGMA_PX**2 + noise**2 / information + (0.5 * gap) ** 2
+    sigma = np.sqrt(variance + (_MODEL_ERROR * far) ** 2)
     return RefinedPoints(found, sigma.astype(np.float32), gap < max_inconsistency)
 
 

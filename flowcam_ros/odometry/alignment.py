@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from flowcam_ros.correspondence.flow import FlowEstimator
 from flowcam_ros.correspondence.points import RefinedPoints, refine_points, search_points
@@ -19,20 +20,28 @@ from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.projection import project, rays
 from flowcam_ros.geometry.se3 import Matrix4, Vector3
 from flowcam_ros.odometry.config import OdometryConfig
+from flowcam_ros.odometry.expected_flow import expected_flow
 from flowcam_ros.odometry.keyframe import Keyframe
+from flowcam_ros.odometry.pair_prior import PairPrior
 from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, fit_rotation, start_cost
 from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose, lift
+from flowcam_ros.odometry.surface import SurfaceMemory, SurfaceTerm
+from flowcam_ros.odometry.surface_alignment import SurfaceFit, align_surface
 
 _MIN_FIT_POINTS = 6
 # A fit that explains less than this share of the points shows where to look for the others.
 _WELL_MATCHED = 0.7
 _GUIDED_ROUNDS = 2
+# From rest to a first map is a long way, with depths unknown.
+_FIRST_ITERATIONS = 30
 # Below this share dense flow has failed, and the points are sought without it.
 _HARDLY_MATCHED = 0.3
+# Depth images agree on a pose when this share of the surface lies where it should.
+_AGREES = 0.95
 # Depth known to this share of itself tells where a point is to be expected.
 _KNOWN_DEPTH = 0.15
 # Where a rotation leaves less than this, no translation can be told.
-_MIN_PARALLAX_PX = 1.0
+_MIN_PARALLAX_PX = 0.5
 # Standard deviation of one coordinate from the median length of a 2-D error.
 _SIGMA_OF_MEDIAN = 1.0 / 1.1774
 
@@ -57,6 +66,8 @@ class Alignment:
         median_flow_px: median displacement of the matched points.
         parallax_px: median displacement that the translation alone explains.
         holds_translation: the translation is an expectation, the pictures do not tell it.
+        surface: what the depth images alone say of the pose; None without both.
+        agreement: share of the key frame's surface that the frame's depth confirms.
     """
 
     displacement: Float[np.ndarray, 'height width 2']
@@ -74,11 +85,18 @@ class Alignment:
     median_flow_px: float = 0.0
     parallax_px: float = 0.0
     holds_translation: bool = False
+    surface: PairPrior | None = None
+    agreement: float = 0.0
 
     @property
     def inlier_ratio(self) -> float:
         """Share of the matched points that the pose explains."""
         return self.inliers / self.matched if self.matched else 0.0
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the depth images lie on each other nearly everywhere."""
+        return self.covariance is not None and self.agreement >= _AGREES
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,7 @@ class _Pair:
     frame: PreparedFrame
     target_depth: DepthEstimate | None
     displacement: Float[np.ndarray, 'height width 2']
+    surface: SurfaceTerm | None
 
 
 class Aligner:
@@ -98,6 +117,7 @@ class Aligner:
         self._config = config
         self._flow = flow
         self._device = device
+        self._surfaces = SurfaceMemory(device)
 
     def align(
         self,
@@ -106,7 +126,6 @@ class Aligner:
         target_depth: DepthEstimate | None,
         starts: list[Matrix4],
         seeds: list[Vector3],
-        start_flow: Float[np.ndarray, 'height width 2'] | None,
     ) -> Alignment:
         """Fit a frame to a key frame.
 
@@ -116,16 +135,19 @@ class Aligner:
             target_depth: measured depth of the frame, if any.
             starts: first guesses of target_from_source, the most trusted first.
             seeds: translations to try besides, where the frames before tell nothing of it.
-            start_flow: first guess of the flow.
         """
-        displacement = self._flow.displacement(keyframe.frame.grey, frame.grey, start_flow)
+        start = expected_flow(keyframe, starts[0])
+        displacement = self._flow.displacement(keyframe.frame.grey, frame.grey, start)
         pixels = keyframe.points.pixels
         at = np.rint(pixels).astype(np.intp)
         guess = pixels + displacement[at[:, 1], at[:, 0]]
-        pair = _Pair(keyframe, frame, target_depth, displacement)
+        surface = self._surfaces.term(keyframe.depth, target_depth)
+        pair = _Pair(keyframe, frame, target_depth, displacement, surface)
         best = self._fit_matches(pair, guess, self._matches_near(pair, guess), starts, seeds)
         best = self._guided(pair, best, guess)
-        if best.inliers < _HARDLY_MATCHED * len(pixels):
+        if pair.surface is not None and not best.agrees:
+            best = max([best, *self._on_surface(pair, starts, guess)], key=_trust)
+        if not best.agrees and best.inliers < _HARDLY_MATCHED * len(pixels):
             found = search_points(
                 keyframe.frame.grey,
                 frame.grey,
@@ -134,8 +156,28 @@ class Aligner:
                 self._config.flow.max_inconsistency,
             )
             other = self._fit_matches(pair, found.target, found, starts, seeds)
-            best = max(best, self._guided(pair, other, guess), key=lambda a: a.inliers)
+            best = max(best, self._guided(pair, other, guess), key=_trust)
         return best
+
+    def _on_surface(
+        self, pair: _Pair, starts: list[Matrix4], guess: Float[np.ndarray, 'n 2']
+    ) -> list[Alignment]:
+        """Align the depth images, and look for the points where that puts them."""
+        assert pair.surface is not None
+        fits = [align_surface(pair.surface, self._tensor(start)) for start in starts]
+        found = []
+        for fit in fits:
+            if fit is None or fit.agreement < _AGREES:
+                continue
+            pose = fit.target_from_source.cpu().numpy()
+            near = _expected_pixels(pair.keyframe, pose, guess)
+            matched = self._fit_matches(pair, near, self._matches_near(pair, near), [pose], [])
+            matched = self._guided(pair, matched, near)
+            found.append(matched if matched.agrees else _by_depth(matched, fit))
+        return found
+
+    def _tensor(self, pose: Matrix4) -> Tensor:
+        return torch.from_numpy(pose).to(self._device)
 
     def _matches_near(self, pair: _Pair, guess: Float[np.ndarray, 'n 2']) -> RefinedPoints:
         keyframe = pair.keyframe
@@ -188,7 +230,7 @@ class Aligner:
         )
         if len(points) < _MIN_FIT_POINTS:
             return unfitted
-        fit = self._fit(points, frame, starts, seeds)
+        fit = self._fit(points, frame, starts, seeds, pair.surface)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted
         return self._fitted(unfitted, frame, fit)
@@ -199,6 +241,7 @@ class Aligner:
         frame: PreparedFrame,
         starts: list[Matrix4],
         seeds: list[Vector3],
+        surface: SurfaceTerm | None,
     ) -> PoseFit:
         """Fit from the cheapest guess; where seeds are given, also from each of them."""
         camera, iterations = frame.camera, self._config.pose.iterations
@@ -213,7 +256,9 @@ class Aligner:
                 for seed in seeds:
                     pose = se3.from_rotation_translation(rotation, seed)
                     chosen.append(torch.from_numpy(pose).to(self._device))
-        fits = [fit_pose(points, camera, pose, iterations) for pose in chosen]
+        if seeds:
+            iterations = max(iterations, _FIRST_ITERATIONS)
+        fits = [fit_pose(points, camera, pose, iterations, surface) for pose in chosen]
         scale = min(fit.scale for fit in fits)
         return min(fits, key=lambda fit: fit.cost(scale))
 
@@ -234,7 +279,39 @@ class Aligner:
             residual_px=float(_SIGMA_OF_MEDIAN * error_px.median()),
             condition=fit.condition,
             parallax_px=_parallax(points, frame, fit),
+            surface=_pair_prior(fit),
+            agreement=fit.surface.agreement if fit.surface else 0.0,
         )
+
+
+def _trust(alignment: Alignment) -> tuple[bool, int]:
+    return alignment.agrees, alignment.inliers
+
+
+def _pair_prior(fit: PoseFit) -> PairPrior | None:
+    on = fit.surface
+    if on is None:
+        return None
+    return PairPrior(fit.target_from_source, *on.normal_equations(on.scale()))
+
+
+def _by_depth(alignment: Alignment, fit: SurfaceFit) -> Alignment:
+    """Return an alignment with the pose of the depth images: no point says more."""
+    pose = fit.target_from_source.cpu().numpy()
+    covariance = fit.covariance.cpu().numpy()
+    none = np.zeros(len(alignment.points), bool)
+    return dataclasses.replace(
+        alignment,
+        inliers=0,
+        explained=none,
+        target_from_source=pose,
+        covariance=of_solver_inverse(pose, covariance),
+        translation_sigma=float(np.sqrt(np.trace(covariance[:3, :3]) / 3.0)),
+        residual_px=0.0,
+        condition=fit.condition,
+        surface=PairPrior(fit.target_from_source, fit.hessian, torch.zeros_like(fit.hessian[0])),
+        agreement=fit.agreement,
+    )
 
 
 def _expected_pixels(

@@ -63,9 +63,7 @@ class WindowConfig:
     points: int = option(
         400, 'Most points of one key frame that take part.', unit='points', ge=20, le=5000
     )
-    iterations: int = option(
-        4, 'Most steps of the optimisation.', unit='steps', ge=1, le=100
-    )
+    iterations: int = option(4, 'Most steps of the optimisation.', unit='steps', ge=1, le=100)
 
 
 @dataclass(frozen=True)

@@ -45,13 +45,15 @@ def judge(
     tracking = config.tracking
     if followable and alignment.followed < max(0.1 * followable, tracking.min_points):
         return Verdict(TrackingState.LOST, 'overlap')
+    # where the surfaces agree all over, depth alone holds the pose
+    otherwise = TrackingState.DEGRADED if alignment.agrees else TrackingState.LOST
     if alignment.matched < tracking.min_points or alignment.covariance is None:
-        return Verdict(TrackingState.LOST, 'flow')
+        return Verdict(otherwise, 'flow')
     share = alignment.matched / alignment.followed
     if share < _MIN_MATCHED_SHARE:
-        return Verdict(TrackingState.LOST, 'flow')
+        return Verdict(otherwise, 'flow')
     if alignment.inlier_ratio < tracking.min_inlier_ratio:
-        return Verdict(TrackingState.LOST, 'outliers')
+        return Verdict(otherwise, 'outliers')
     if alignment.inlier_ratio < tracking.degraded_inlier_ratio:
         return Verdict(TrackingState.DEGRADED, 'outliers')
     if share < _DEGRADED_MATCHED_SHARE:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from flowcam_ros.correspondence.points import MIN_TEXTURE, select_points, texture_map
+from flowcam_ros.correspondence.points import MIN_TEXTURE, cell_size, select_points, texture_map
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4
-from flowcam_ros.odometry.surface import KeyframeSurface
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ class Keyframe:
         covariance: (6, 6) of its pose.
         points: textured points, with what is known of their depth.
         texture: (n,) float32 texture at the points, see texture_map.
-        surface: its measured surface; None where depth is not measured with every frame.
     """
 
     frame: PreparedFrame
@@ -52,7 +50,6 @@ class Keyframe:
     covariance: Matrix6
     points: PointDepths
     texture: Float[np.ndarray, ' n']
-    surface: KeyframeSurface | None = None
 
     def __len__(self) -> int:
         return len(self.texture)
@@ -82,7 +79,8 @@ def make_keyframe(
         usable = known if usable is None else usable & known
     texture = texture_map(frame.grey)
     if followed is not None:
-        followed = _textured(followed, texture)
+        spacing = cell_size(len(texture), len(texture[0]), count)
+        followed = _thinned(_textured(followed, texture), spacing)
     pixels = select_points(texture, usable, count, followed.pixels if followed else None)
     points = PointDepths(pixels, *look_up(depth, pixels, frame.camera))
     if followed is not None:
@@ -117,6 +115,15 @@ def _nearest(
 
 def _textured(points: PointDepths, texture: Float[np.ndarray, 'height width']) -> PointDepths:
     keep = _nearest(texture, points.pixels) > MIN_TEXTURE
+    return PointDepths(points.pixels[keep], points.inverse_depth[keep], points.variance[keep])
+
+
+def _thinned(points: PointDepths, spacing: float) -> PointDepths:
+    """Keep the best known point of each cell of a grid."""
+    at = (points.pixels // spacing).astype(np.int64)
+    order = np.lexsort([points.variance / points.inverse_depth**2, at[:, 0], at[:, 1]])
+    first = np.unique(at[order], axis=0, return_index=True)[1]
+    keep = order[first]
     return PointDepths(points.pixels[keep], points.inverse_depth[keep], points.variance[keep])
 
 

@@ -32,9 +32,11 @@ class Mapper(Protocol):
 
     Attributes:
         scale_source: 'depth', 'stereo', 'network' or 'none'.
+        carries_points: whether points are worth keeping from key frame to key frame.
     """
 
     scale_source: str
+    carries_points: bool
 
     @property
     def ready(self) -> bool:
@@ -64,13 +66,13 @@ class Mapper(Protocol):
         keyframe: Keyframe,
         frame: PreparedFrame,
         measured: DepthEstimate | None,
-        alignment: Alignment,
+        new_from_old: Matrix4,
     ) -> DepthEstimate | None:
-        """Return the depth of a key frame that was just fitted to the old one."""
+        """Return the depth of a key frame whose pose relative to the old one is known."""
         ...
 
     def followed(self, keyframe: Keyframe, alignment: Alignment) -> PointDepths | None:
-        """Return the points whose depth is worth carrying to a new key frame."""
+        """Return the points to carry to a new key frame while the first map is being built."""
         ...
 
     def constrain(self, alignment: Alignment, keyframe: Keyframe, expected: Matrix4) -> Alignment:
@@ -84,6 +86,8 @@ class Mapper(Protocol):
 
 class MeasuredMapper:
     """Depth measured anew for each key frame."""
+
+    carries_points = False
 
     def __init__(self, source: DepthSource) -> None:
         self._source = source
@@ -117,7 +121,7 @@ class MeasuredMapper:
         keyframe: Keyframe,
         frame: PreparedFrame,
         measured: DepthEstimate | None,
-        alignment: Alignment,
+        new_from_old: Matrix4,
     ) -> DepthEstimate | None:
         """See Mapper."""
         return self.begin(frame, measured, keyframe)
@@ -137,6 +141,8 @@ class MeasuredMapper:
 
 class MotionMapper:
     """Depth from motion alone; poses are up to scale."""
+
+    carries_points = True
 
     def __init__(self, flow: FlowEstimator) -> None:
         self._flow = flow
@@ -176,11 +182,11 @@ class MotionMapper:
         keyframe: Keyframe,
         frame: PreparedFrame,
         measured: DepthEstimate | None,
-        alignment: Alignment,
+        new_from_old: Matrix4,
     ) -> DepthEstimate | None:
         """See Mapper."""
         back = estimate_flow(self._flow, frame.grey, keyframe.frame.grey)
-        return self._filter.carry(keyframe.depth, frame, back, alignment.target_from_source)
+        return self._filter.carry(keyframe.depth, frame, back, new_from_old)
 
     def followed(self, keyframe: Keyframe, alignment: Alignment) -> PointDepths | None:
         """See Mapper; points keep what many frames taught about them."""

@@ -8,8 +8,6 @@ learns from the frame, and the frame may become the next key frame.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from flowcam_ros.correspondence.registry import make_flow
@@ -26,12 +24,12 @@ from flowcam_ros.odometry.device import choose_device, use_threads
 from flowcam_ros.odometry.diagnosis import Diagnosis
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 from flowcam_ros.odometry.health import Verdict, judge, lack
-from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, make_keyframe
+from flowcam_ros.odometry.keyframe import Keyframe, make_keyframe
 from flowcam_ros.odometry.mapping import Mapper, make_mapper
 from flowcam_ros.odometry.motion import MotionModel
 from flowcam_ros.odometry.stamps import StampWatch, Step
 from flowcam_ros.odometry.stopwatch import Stopwatch
-from flowcam_ros.odometry.surface import surface_of
+from flowcam_ros.odometry.succession import succeed
 from flowcam_ros.odometry.window import SlidingWindow
 
 # No pose is perfect, not even the first: (10 micrometres)^2 and (10 microradians)^2.
@@ -70,7 +68,6 @@ class VisualOdometry:
         self._keyframe: Keyframe | None = None
         self._recovery: Keyframe | None = None
         self._window.clear()
-        self._last: Alignment | None = None
         self._measured: DepthEstimate | None = None
         self._diagnosis: Diagnosis | None = None
         self._attempt: tuple[Keyframe, Alignment] | None = None
@@ -141,7 +138,6 @@ class VisualOdometry:
             self._motion.restart_at(frame.stamp_ns)
         elif step is Step.GAP:
             self._motion.halt()
-            self._last = None
         keyframe = self._keyframe
         same_camera = keyframe is not None and keyframe.frame.camera == frame.camera
         if keyframe is None or step is Step.JUMP_BACK or not same_camera:
@@ -155,8 +151,8 @@ class VisualOdometry:
         pose = self._motion.predict(frame.stamp_ns, self._stamps.bridge())
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
         depth = mapper.begin(frame, measured, self._keyframe)
-        keyframe = self._candidate(depth, None, frame, pose, covariance)
-        self._recovery, self._last = None, None
+        keyframe = self._candidate(depth, frame, pose, covariance)
+        self._recovery = None
         reason = lack(depth, keyframe, self._config)
         if reason:
             self._keyframe = None
@@ -171,7 +167,6 @@ class VisualOdometry:
     def _candidate(
         self,
         depth: DepthEstimate | None,
-        followed: PointDepths | None,
         frame: PreparedFrame,
         pose: Matrix4,
         covariance: Matrix6,
@@ -180,10 +175,7 @@ class VisualOdometry:
         if depth is None:
             return None
         count = self._config.pose.points
-        keyframe = make_keyframe(frame, depth, followed, pose, covariance, count)
-        if depth is not self._measured:
-            return keyframe
-        return dataclasses.replace(keyframe, surface=surface_of(depth, self._device))
+        return make_keyframe(frame, depth, None, pose, covariance, count)
 
     @staticmethod
     def _while_starting(mapper: Mapper, verdict: Verdict) -> Verdict:
@@ -224,11 +216,7 @@ class VisualOdometry:
         expected = se3.inverse(predicted) @ keyframe.world_from_camera
         held = se3.inverse(self._motion.last_pose) @ keyframe.world_from_camera
         starts = [expected, held]
-        last = self._last if keyframe is self._keyframe else None
-        start_flow = last.displacement if last is not None else None
-        alignment = self._aligner.align(
-            keyframe, frame, measured, starts, mapper.seeds, start_flow
-        )
+        alignment = self._aligner.align(keyframe, frame, measured, starts, mapper.seeds)
         return mapper.constrain(alignment, keyframe, held)
 
     def _accept(
@@ -257,22 +245,21 @@ class VisualOdometry:
         successor = None
         if self._is_due(keyframe, alignment):
             with watch.step('keyframe'):
-                followed = mapper.followed(keyframe, alignment)
-                joined = None
-                if mapper.ready:
-                    if not len(self._window):
-                        self._window.begin(keyframe, measured and keyframe.depth)
-                    joined = self._window.join(keyframe, frame, measured, alignment, pose)
-                    pose, covariance = joined.world_from_camera, joined.covariance
-                    followed = None if measured is not None else _first_of_each(joined.points, None)
-                depth = mapper.follow(keyframe if joined is None else dataclasses.replace(keyframe, depth=dataclasses.replace(keyframe.depth, inverse_depth=keyframe.depth.inverse_depth*np.float32(joined.ratio))), frame, measured, alignment if joined is None else dataclasses.replace(alignment, target_from_source=joined.target_from_last))
-                successor = self._candidate(depth, followed, frame, pose, covariance)
-            if lack(depth, successor, self._config):
-                successor = None
-            elif joined is not None: self._window.append(successor, measured)
+                succession = succeed(
+                    self._window,
+                    mapper,
+                    keyframe,
+                    frame,
+                    measured,
+                    alignment,
+                    pose,
+                    covariance,
+                    self._config,
+                )
+            pose, covariance = succession.world_from_camera, succession.covariance
+            successor = succession.keyframe
         self._keyframe, self._recovery = successor or keyframe, None
         self._motion.accept(frame.stamp_ns, pose, covariance, step)
-        self._last = None if successor else alignment
         verdict = self._while_starting(mapper, verdict)
         is_new = successor is not None
         return self._answer(mapper, frame, verdict, pose, covariance, is_new, alignment)
@@ -294,9 +281,9 @@ class VisualOdometry:
         """Predict, and offer this frame as a key frame to recover from."""
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
         depth = mapper.begin(frame, measured, self._keyframe)
-        recovery = self._candidate(depth, None, frame, predicted, covariance)
+        recovery = self._candidate(depth, frame, predicted, covariance)
         reason = lack(depth, recovery, self._config)
-        self._recovery, self._last = None if reason else recovery, None
+        self._recovery = None if reason else recovery
         verdict = Verdict(TrackingState.LOST, reason or verdict.reason)
         return self._answer(mapper, frame, verdict, predicted, covariance)
 
@@ -326,13 +313,3 @@ class VisualOdometry:
             residual_px=fit.residual_px if fit else 0.0,
             condition=fit.condition if fit else float('inf'),
         )
-
-
-def _first_of_each(a, b):
-    """PROTOTYPE: union; smallest variance per cell."""
-    pts = [a] + ([b] if b is not None else [])
-    px = np.concatenate([p.pixels for p in pts]); rho = np.concatenate([p.inverse_depth for p in pts]); var = np.concatenate([p.variance for p in pts])
-    cell = (px // 14).astype(int); key = cell[:, 1] * 10000 + cell[:, 0]
-    order = np.lexsort([var / rho**2, key]); first = np.unique(key[order], return_index=True)[1]
-    k = order[first]
-    return PointDepths(px[k], rho[k], var[k])

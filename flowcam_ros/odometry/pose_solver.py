@@ -21,9 +21,10 @@ from torch import Tensor
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
-from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals, student_cost
+from flowcam_ros.geometry.small_motion import small_motion
+from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals
+from flowcam_ros.odometry.robust import student_cost
 from flowcam_ros.odometry.scene_flow import Correspondences
-from flowcam_ros.odometry.small_motion import retract
 from flowcam_ros.odometry.surface import SurfaceResiduals, SurfaceTerm
 
 # Levenberg-Marquardt damping, relative to the diagonal of the normal matrix.
@@ -45,6 +46,7 @@ class PoseFit:
         chi2: (n,) squared residual of each point in units of its own variance.
         scale: factor by which residuals are larger than their variances say (standard deviation).
         condition: condition number of the normal matrix, scaled to unit diagonal.
+        surface: how the surface fits, where it took part.
     """
 
     target_from_source: Float[Tensor, '4 4']
@@ -54,13 +56,15 @@ class PoseFit:
     chi2: Float[Tensor, ' n']
     scale: float
     condition: float
+    surface: SurfaceResiduals | None
 
     def cost(self, scale: float) -> float:
         """Return the mean robust cost of pixels and depths; compares fits of the same points."""
         return float(student_cost(self.chi2 / scale**2, 2.0).mean())
 
 
-def fit_pose(
+def fit_pose("); b=s.index("def _damped_step(")
+s=s[:a]+'''def fit_pose(
     points: Correspondences,
     camera: CameraModel,
     start: Float[Tensor, '4 4'],
@@ -81,7 +85,7 @@ def fit_pose(
         scale = at.scale()
         system = _joint(problem.normal_equations(at, scale), on)
         step = _damped_step(system, damping)
-        new_pose, new_depth = retract(step, pose), system.updated_depth(depth, step)
+        new_pose, new_depth = small_motion(step) @ pose, system.updated_depth(depth, step)
         candidate = problem.residuals(new_pose, new_depth)
         improvement = at.cost(scale) - candidate.cost(scale)
         new_on = surface.residuals(new_pose) if surface else None
@@ -133,7 +137,9 @@ def _result(
     safe = values.clamp_min(1e-12 * float(values[-1]))
     covariance = (vectors / safe) @ vectors.T / outer
     condition = float(safe[-1] / safe[0])
-    return PoseFit(at.pose, covariance, depth, system.weights, at.chi2_pixel, scale, condition)
+    return PoseFit(
+        at.seen.pose, covariance, depth, system.weights, at.chi2_pixel, scale, condition, on
+    )
 
 
 def fit_rotation(

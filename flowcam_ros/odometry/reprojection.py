@@ -16,7 +16,7 @@ from torch import Tensor
 from flowcam_ros.geometry.camera import CameraModel
 
 MIN_INVERSE_DEPTH = 1e-4
-MAX_INVERSE_DEPTH = 100.0
+_MAX_INVERSE_DEPTH = 100.0
 _MIN_Z = 1e-3
 
 
@@ -93,3 +93,8 @@ def derivatives(
         [fx * tx + x_by_z * tz, fy * ty + y_by_z * tz, depth_by_z * tz + inverse_z], -1
     )
     return by_motion.unflatten(-1, (3, 6)), by_depth
+
+
+def clamped_depth(depth: Float[Tensor, '*n']) -> Float[Tensor, '*n']:
+    """Return inverse depths within what a camera can see."""
+    return depth.clamp(MIN_INVERSE_DEPTH, _MAX_INVERSE_DEPTH)

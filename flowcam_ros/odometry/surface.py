@@ -8,6 +8,7 @@ that the frame measures where the pose puts them: point to plane, in units of th
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -232,3 +233,21 @@ def _agreement(
     if counts[1] < max(_MIN_PLANES, _MIN_IN_VIEW * len(inside)):
         return 0.0
     return counts[2] / counts[1]
+
+
+class SurfaceMemory:
+    """Surfaces of the key frames used last, each made when it is first asked for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._known: deque[tuple[DepthEstimate, KeyframeSurface]] = deque(maxlen=3)
+
+    def term(self, source: DepthEstimate, target: DepthEstimate | None) -> SurfaceTerm | None:
+        """Compare the measured depth of a key frame with a frame's; None where there is none."""
+        if target is None:
+            return None
+        surface = next((s for depth, s in self._known if depth is source), None)
+        if surface is None:
+            surface = surface_of(source, self._device)
+            self._known.append((source, surface))
+        return SurfaceTerm(surface, target) if len(surface) >= _MIN_PLANES else None

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from flowcam_ros.odometry.small_motion import retract
+from flowcam_ros.geometry.small_motion import small_motion
 from flowcam_ros.odometry.surface import SurfaceTerm
 
 # Coarse to fine: share of the depth within which planes are compared.
@@ -26,12 +26,14 @@ class SurfaceFit:
 
     Attributes:
         target_from_source: (4, 4) float64.
-        covariance: (6, 6) of the pose: translation and rotation error in the target's axes.
+        hessian: (6, 6) of the robust cost, by a small motion in the target's axes.
+        covariance: (6, 6) of the pose, its inverse.
         condition: condition number of the normal matrix, scaled to unit diagonal.
         agreement: share of the planes in view that lie on the depth.
     """
 
     target_from_source: Float[Tensor, '4 4']
+    hessian: Float[Tensor, '6 6']
     covariance: Float[Tensor, '6 6']
     condition: float
     agreement: float
@@ -52,7 +54,7 @@ def align_surface(term: SurfaceTerm, start: Float[Tensor, '4 4']) -> SurfaceFit 
             if not _condition(hessian) < _MAX_CONDITION:
                 return None
             step = torch.linalg.solve(hessian, -gradient)
-            pose = retract(step, pose)
+            pose = small_motion(step) @ pose
             if float(step.abs().max()) < _SMALL_STEP:
                 break
     at = term.residuals(pose)
@@ -60,7 +62,7 @@ def align_surface(term: SurfaceTerm, start: Float[Tensor, '4 4']) -> SurfaceFit 
     condition = _condition(hessian)
     if not condition < _MAX_CONDITION:
         return None
-    return SurfaceFit(pose, torch.linalg.inv(hessian), condition, at.agreement)
+    return SurfaceFit(pose, hessian, torch.linalg.inv(hessian), condition, at.agreement)
 
 
 def _condition(hessian: Float[Tensor, '6 6']) -> float:

@@ -8,66 +8,44 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from flowcam_ros.correspondence.points import refine_points
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry import se3
-from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6, rotated
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import WindowConfig
-from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, look_up
-from flowcam_ros.odometry.reprojection import reproject
-from flowcam_ros.odometry.window_prior import WindowPrior, prior_of_one, with_known_length, without_first
+from flowcam_ros.odometry.keyframe import Keyframe, PointDepths
+from flowcam_ros.odometry.pair_prior import stacked
+from flowcam_ros.odometry.window_matches import (
+    Host,
+    Sighting,
+    make_host,
+    make_sighting,
+    matched_before,
+    sought,
+)
+from flowcam_ros.odometry.window_prior import (
+    WindowPrior,
+    prior_of_one,
+    with_known_length,
+    without_first,
+)
 from flowcam_ros.odometry.window_problem import (
     Sightings,
     WindowPoints,
     WindowProblem,
     WindowState,
-    clamped_depth,
 )
+from flowcam_ros.odometry.window_solver import WindowFit, fit_window
 
-# Depth known to this share of itself tells where to look for a point.
-_KNOWN_DEPTH = 0.2
-# Where depth is not measured, it is known to this share of itself: it holds the scale, no more.
-_LOOSE_DEPTH = 10.0
-# How well the first distance is known that defines the unit without measured depth.
-_SCALE_SIGMA = 1e-3
-_MIN_SEEN = 20
-_DAMPING = 1e-6
+# Without measured depth the first distance defines the unit; how closely it is held.
+_UNIT_SIGMA = 1e-3
 _INLIER_CHI2 = 16.0
-
-
-@dataclass(frozen=True)
-class _Host:
-    """One key frame of the window with the n points that stand for it."""
-
-    keyframe: Keyframe
-    chosen: Int[np.ndarray, ' n']
-    depth: Float[np.ndarray, ' n']
-    prior: Float[np.ndarray, ' n']
-    information: Float[np.ndarray, ' n']
-
-    @property
-    def pixels(self) -> Float[np.ndarray, 'n 2']:
-        return self.keyframe.points.pixels[self.chosen]
-
-
-@dataclass(frozen=True)
-class _Sighting:
-    """The points of one host in one later key frame; information 0 where not seen."""
-
-    host: int
-    target: int
-    pixel: Float[np.ndarray, 'n 2']
-    information: Float[np.ndarray, ' n']
-    inverse_depth: Float[np.ndarray, ' n']
-    depth_information: Float[np.ndarray, ' n']
+_NEAREST_Z = 0.05  # of a point in the new key frame, relative to its depth in the old one
 
 
 @dataclass(frozen=True)
@@ -78,13 +56,15 @@ class Joined:
         world_from_camera: its pose.
         covariance: (6, 6) of the pose.
         points: points of earlier key frames as the frame sees them, with their depth.
+        new_from_old: pose of the key frame before, in the frame's camera.
+        depth_ratio: inverse depths of the key frame before, now over what they were.
     """
 
     world_from_camera: Matrix4
     covariance: Matrix6
     points: PointDepths
-    ratio: float
-    target_from_last: Matrix4
+    new_from_old: Matrix4
+    depth_ratio: float
 
 
 class SlidingWindow:
@@ -100,9 +80,9 @@ class SlidingWindow:
 
     def clear(self) -> None:
         """Forget all key frames."""
-        self._hosts: list[_Host] = []
-        self._sightings: list[_Sighting] = []
-        self._joining: list[_Sighting] = []
+        self._hosts: list[Host] = []
+        self._sightings: list[Sighting] = []
+        self._joining: list[Sighting] = []
         self._prior: WindowPrior | None = None
         self._scale = 1.0
 
@@ -112,28 +92,10 @@ class SlidingWindow:
     def begin(self, keyframe: Keyframe, measured: DepthEstimate | None) -> None:
         """Start anew with one key frame whose pose is known as well as it says."""
         self.clear()
-        pose = torch.from_numpy(keyframe.world_from_camera)
-        in_camera = rotated(keyframe.covariance, keyframe.world_from_camera[:3, :3].T)
-        information = torch.from_numpy(np.linalg.inv(in_camera))
-        self._prior = prior_of_one(pose.to(self._device), information.to(self._device))
-        self.append(keyframe, measured)
-
-    def append(self, keyframe: Keyframe, measured: DepthEstimate | None) -> None:
-        """Take the key frame made of the frame that joined last."""
-        self._sightings += self._joining
-        self._joining = []
-        points = keyframe.points
-        chosen = _choose(keyframe, self._config.points)
-        depth = np.maximum(points.inverse_depth[chosen], 1e-4)
-        if measured is None:
-            prior, variance = depth, (_LOOSE_DEPTH * depth) ** 2
-        else:
-            prior, variance = look_up(measured, points.pixels[chosen], keyframe.frame.camera)
-        known = (prior > 0) & np.isfinite(variance)
-        information = np.where(known, 1.0 / np.where(known, variance, 1.0), 0.0)
-        self._hosts.append(_Host(keyframe, chosen, depth, prior, information))
-        if len(self._hosts) > self._config.keyframes:
-            self._drop_first(self._scale)
+        pose = keyframe.world_from_camera
+        information = np.linalg.inv(rotated(keyframe.covariance, pose[:3, :3].T))
+        self._prior = prior_of_one(self._tensor(pose), self._tensor(information))
+        self._hosts.append(make_host(keyframe, measured, self._config.points))
 
     def join(
         self,
@@ -143,184 +105,119 @@ class SlidingWindow:
         alignment: Alignment,
         world_from_camera: Matrix4,
     ) -> Joined:
-        """Optimise the window together with a frame that was fitted to its newest key frame."""
-        assert self._prior is not None  # begin() comes first
-        last = self._hosts[-1]
-        if measured is None:
-            depth = keyframe.points.inverse_depth[last.chosen]
-            last = dataclasses.replace(last, depth=np.maximum(depth, 1e-4), prior=depth)
-        self._hosts[-1] = dataclasses.replace(last, keyframe=keyframe)
-        if measured is None and len(self._hosts) == 1:
-            pose = torch.from_numpy(world_from_camera).to(self._device)
-            self._prior = with_known_length(self._prior, pose, _SCALE_SIGMA)
-        self._look_for(frame, measured, alignment, world_from_camera)
-        none = np.zeros(0, np.float32)
-        blank = dataclasses.replace(last, chosen=np.zeros(0, np.intp), depth=none, prior=none, information=none)
-        problem = self._problem(frame.camera, [*self._hosts, blank], self._sightings + self._joining)
-        poses = [host.keyframe.world_from_camera for host in self._hosts] + [world_from_camera]
-        start = WindowState(self._tensor(np.stack(poses)), self._rows([*(h.depth for h in self._hosts), none], pad=1.0))
-        state, scale = self._optimised(problem, start)
-        before = self._hosts[-1].depth
-        self._keep(state)
-        now = self._hosts[-1].depth
-        used = self._joining[-1].information > 0
-        ratio = float(np.median(now[used] / before[used])) if measured is None else 1.0
-        at = problem.residuals(state)
-        system = problem.system(at, scale)
-        hessian, gradient = system.reduced()
-        covariance = torch.linalg.inv(hessian)[-6:, -6:].cpu().numpy()
-        pose = se3.orthonormalized(state.poses[-1].cpu().numpy())
-        joined = Joined(
-            pose, rotated(covariance, pose[:3, :3]), self._seen_points(at, system, scale), ratio, se3.inverse(pose) @ self._hosts[-1].keyframe.world_from_camera
-        )
-        self._scale = scale
-        return joined
+        """Optimise the window together with a frame that was fitted to its newest key frame.
 
-    def _look_for(
+        The frame stays only if :meth:`append` follows.
+
+        Args:
+            keyframe: the newest key frame, with what it has learnt since.
+            frame: the frame that joins.
+            measured: its depth, if depth is measured.
+            alignment: its fit to ``keyframe``.
+            world_from_camera: its pose according to that.
+        """
+        last = dataclasses.replace(self._hosts[-1], keyframe=keyframe)
+        if measured is None:
+            last = make_host(keyframe, None, self._config.points)
+            self._define_unit(world_from_camera)
+        self._hosts[-1] = last
+        self._joining = self._seen_in(frame, measured, alignment, world_from_camera)
+        poses = [host.keyframe.world_from_camera for host in self._hosts]
+        state = WindowState(
+            self._tensor(np.stack([*poses, world_from_camera])),
+            self._rows([*(h.inverse_depth for h in self._hosts), np.zeros(0)], fill=1.0),
+        )
+        sightings = self._sightings + self._joining
+        fit = fit_window(self._problem(sightings), state, self._config.iterations)
+        self._take_over(fit)
+        ratio = 1.0 if measured is not None else self._ratio(last.inverse_depth)
+        pose = se3.orthonormalized(fit.state.poses[-1].cpu().numpy())
+        return Joined(
+            pose,
+            rotated(fit.covariance.cpu().numpy(), pose[:3, :3]),
+            self._seen_points(fit),
+            se3.inverse(pose) @ self._hosts[-1].keyframe.world_from_camera,
+            ratio,
+        )
+
+    def append(self, keyframe: Keyframe, measured: DepthEstimate | None) -> None:
+        """Take the key frame made of the frame that joined; too many, and the oldest leaves."""
+        self._sightings += self._joining
+        self._joining = []
+        self._hosts.append(make_host(keyframe, measured, self._config.points))
+        if len(self._hosts) > self._config.keyframes:
+            self._drop_first()
+
+    def _define_unit(self, second: Matrix4) -> None:
+        """Without measured depth, hold the distance of the first two key frames."""
+        assert self._prior is not None  # begin() comes first
+        if len(self._hosts) == 1:
+            only = prior_of_one(self._prior.poses[0], self._prior.hessian[:6, :6])
+            self._prior = with_known_length(only, self._tensor(second), _UNIT_SIGMA)
+
+    def _seen_in(
         self,
         frame: PreparedFrame,
         measured: DepthEstimate | None,
         alignment: Alignment,
         world_from_camera: Matrix4,
-    ) -> None:
+    ) -> list[Sighting]:
         """Find the points of all key frames in a new frame."""
-        target = len(self._hosts)
-        self._joining = []
+        new, newest = len(self._hosts), len(self._hosts) - 1
+        sightings = []
         for number, host in enumerate(self._hosts):
-            if number == target - 1:
-                found = _from_alignment(host, alignment)
+            if number == newest:
+                found = matched_before(host, alignment)
             else:
-                found = self._searched(host, frame, world_from_camera)
-            if found is None:
-                continue
-            pixel, information = found
-            seen = information > 0
-            inverse, depth_information = np.zeros_like(information), np.zeros_like(information)
-            if measured is not None:
-                at = np.clip(pixel, 0, (frame.camera.width - 1, frame.camera.height - 1))
-                value, variance = look_up(measured, at, frame.camera)
-                known = seen & (value > 0) & np.isfinite(variance)
-                inverse = np.where(known, value, 0.0)
-                depth_information = np.where(known, 1.0 / np.where(known, variance, 1.0), 0.0)
-            self._joining.append(
-                _Sighting(number, target, pixel, information, inverse, depth_information)
-            )
+                again = sought(host, frame, world_from_camera, self._max_inconsistency)
+                if again is None:
+                    continue
+                found = again
+            pair = alignment.surface if number == newest else None
+            sightings.append(make_sighting((number, new), *found, measured, frame, pair))
+        return sightings
 
-    def _searched(
-        self, host: _Host, frame: PreparedFrame, world_from_camera: Matrix4
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        pose = se3.inverse(world_from_camera) @ host.keyframe.world_from_camera
-        ray = rays(frame.camera, torch.from_numpy(host.pixels).double())
-        depth = torch.from_numpy(host.depth).double()
-        there = reproject(frame.camera, ray, depth, torch.from_numpy(pose))
-        guess = there.predicted[:, :2].numpy().astype(np.float32)
-        size = (frame.camera.width - 1, frame.camera.height - 1)
-        variance = host.keyframe.points.variance[host.chosen]
-        wanted = (guess > 0).all(1) & (guess < size).all(1) & there.ahead.numpy()
-        wanted &= variance < (_KNOWN_DEPTH * host.depth) ** 2
-        if np.count_nonzero(wanted) < _MIN_SEEN:
-            return None
-        source = host.keyframe
-        matches = refine_points(
-            source.frame.grey,
-            frame.grey,
-            host.pixels[wanted],
-            source.texture[host.chosen][wanted],
-            guess[wanted],
-            self._max_inconsistency,
-        )
-        pixel, information = np.zeros_like(guess), np.zeros(len(guess))
-        pixel[wanted] = np.where(matches.valid[:, None], matches.target, 0.0)
-        information[wanted] = np.where(matches.valid & (np.linalg.norm(matches.target-guess[wanted],axis=1)<3.0), 1.0 / matches.sigma**2, 0.0)
-        return pixel, information
-
-    def _problem(self, camera: CameraModel, hosts, sightings) -> WindowProblem:
-        assert self._prior is not None
-        points = WindowPoints(
-            rays(camera, self._rows([h.pixels for h in hosts])),
-            self._rows([h.prior for h in hosts], pad=1.0),
-            self._rows([h.information for h in hosts]),
-        )
-        return WindowProblem(
-            camera,
-            points,
-            Sightings(
-                torch.tensor([s.host for s in sightings], device=self._device),
-                torch.tensor([s.target for s in sightings], device=self._device),
-                self._rows([s.pixel for s in sightings]),
-                self._rows([s.information for s in sightings]),
-                self._rows([s.inverse_depth for s in sightings]),
-                self._rows([s.depth_information for s in sightings]),
-            ),
-            self._prior,
-        )
-
-    def _optimised(self, problem: WindowProblem, state: WindowState) -> tuple[WindowState, float]:
-        at = problem.residuals(state)
-        damping = _DAMPING
-        scale = problem.scale(at)
-        for _ in range(self._config.iterations):
-            scale = problem.scale(at)
-            system = problem.system(at, scale)
-            hessian, gradient = system.reduced()
-            diagonal = hessian.diagonal()
-            damped = hessian + torch.diag(diagonal * damping + 1e-12 * diagonal.max())
-            step = torch.linalg.solve(damped, -gradient)
-            depth = clamped_depth(state.depth + system.depth_step(step))
-            candidate = problem.residuals(WindowState(_retract(state.poses, step), depth))
-            before, after = problem.cost(at, scale), problem.cost(candidate, scale)
-            if after < before:
-                state, at = candidate.state, candidate
-                damping = max(0.1 * damping, _DAMPING)
-                if before - after < 1e-5 * abs(before):
-                    break
-            else:
-                damping = max(damping, 1e-5) * 100.0
-        return state, scale
-
-    def _keep(self, state: WindowState) -> None:
-        """Take over optimised poses and depths."""
-        poses, depth = state.poses.cpu().numpy(), state.depth.cpu().numpy()
+    def _take_over(self, fit: WindowFit) -> None:
+        """Keep the optimised poses and depths."""
+        poses, depth = fit.state.poses.cpu().numpy(), fit.state.depth.cpu().numpy()
+        curvature = fit.system.curvature.cpu().numpy()
+        self._scale = fit.scale
         for number, host in enumerate(self._hosts):
-            keyframe = dataclasses.replace(
-                host.keyframe, world_from_camera=se3.orthonormalized(poses[number])
-            )
+            pose, count = se3.orthonormalized(poses[number]), len(host.chosen)
             self._hosts[number] = dataclasses.replace(
-                host, keyframe=keyframe, depth=depth[number, : len(host.depth)].astype(np.float32)
+                host,
+                keyframe=dataclasses.replace(host.keyframe, world_from_camera=pose),
+                inverse_depth=depth[number, :count].astype(np.float32),
+                variance=(1.0 / curvature[number, :count]).astype(np.float32),
             )
 
-    def _seen_points(self, at, system, scale) -> PointDepths:
-        pixels, inverse, variance = [], [], []
+    def _ratio(self, before: np.ndarray) -> float:
+        """Return by how much the newest key frame's inverse depths have changed."""
+        seen = self._joining[-1].information > 0
+        change = self._hosts[-1].inverse_depth[seen] / before[seen]
+        return float(np.median(change)) if len(change) else 1.0
+
+    def _seen_points(self, fit: WindowFit) -> PointDepths:
+        """Return the points that the joining frame sees, in its own pixels and depths."""
+        parts = []
         for number, sighting in enumerate(self._joining, len(self._sightings)):
             count = len(sighting.information)
-            good = torch.from_numpy(sighting.information > 0)
-            good &= (at.chi2_pixel[number, :count] < _INLIER_CHI2 * scale**2).cpu()
-            z = at.seen.moved[number, :count, 2].cpu()
-            rho = at.seen.depth[number, :count].cpu()
-            spread = 1.0 / system.curvature[sighting.host, :count].cpu()
-            good &= z > 0.05
-            pixels.append(sighting.pixel[good.numpy()])
-            inverse.append((rho / z)[good].float().numpy())
-            variance.append((spread / z**4)[good].float().numpy())
-        if not pixels:
-            none = np.zeros(0, np.float32)
-            return PointDepths(np.zeros((0, 2), np.float32), none, none)
-        return PointDepths(
-            np.concatenate(pixels), np.concatenate(inverse), np.concatenate(variance)
-        )
+            z = fit.at.seen.moved[number, :count, 2].cpu()
+            near = fit.at.chi2_pixel[number, :count].cpu() < _INLIER_CHI2 * fit.scale**2
+            good = (near & (z > _NEAREST_Z)).numpy() & (sighting.information > 0)
+            inverse = fit.at.seen.depth[number, :count].cpu() / z
+            variance = 1.0 / (fit.system.curvature[sighting.host, :count].cpu() * z**4)
+            parts.append((sighting.pixel[good], inverse.numpy()[good], variance.numpy()[good]))
+        pixels, inverse, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return PointDepths(pixels, inverse.astype(np.float32), variance.astype(np.float32))
 
-    def _drop_first(self, scale: float) -> None:
+    def _drop_first(self) -> None:
         """Let the oldest key frame go; what it says of the others stays as a prior."""
-        mine = [s for s in self._sightings if s.host == 0]
         poses = self._tensor(np.stack([h.keyframe.world_from_camera for h in self._hosts]))
-        depth = self._rows([h.depth for h in self._hosts], pad=1.0)
-        if mine:
-            only = self._problem(self._hosts[0].keyframe.frame.camera, self._hosts, mine)
-            system = only.system(only.residuals(WindowState(poses, depth)), scale)
-            hessian, gradient = system.reduced()
-            self._prior = without_first(hessian, gradient, poses)
-        else:
-            raise AssertionError('oldest key frame is seen by none')
+        depth = self._rows([h.inverse_depth for h in self._hosts], fill=1.0)
+        problem = self._problem([s for s in self._sightings if s.host == 0])
+        system = problem.system(problem.residuals(WindowState(poses, depth)), self._scale)
+        self._prior = without_first(*system.reduced(), poses)
         self._hosts = self._hosts[1:]
         self._sightings = [
             dataclasses.replace(s, host=s.host - 1, target=s.target - 1)
@@ -328,48 +225,34 @@ class SlidingWindow:
             if s.host > 0
         ]
 
-    def _rows(self, rows: list[np.ndarray], pad: float = 0.0) -> Tensor:
-        n = self._config.points
-        result = np.full((len(rows), n, *rows[0].shape[1:]), pad)
+    def _problem(self, sightings: list[Sighting]) -> WindowProblem:
+        """Return the problem of some sightings; a joining frame has no points of its own yet."""
+        assert self._prior is not None  # begin() comes first
+        hosts = self._hosts
+        camera = hosts[0].keyframe.frame.camera
+        none = [np.zeros(0)] if self._joining else []
+        points = WindowPoints(
+            rays(camera, self._rows([h.pixels for h in hosts] + [np.zeros((0, 2))] * len(none))),
+            self._rows([*(h.measured for h in hosts), *none], fill=1.0),
+            self._rows([*(h.information for h in hosts), *none]),
+        )
+        batch = Sightings(
+            torch.tensor([s.host for s in sightings], device=self._device),
+            torch.tensor([s.target for s in sightings], device=self._device),
+            self._rows([s.pixel for s in sightings]),
+            self._rows([s.information for s in sightings]),
+            self._rows([s.inverse_depth for s in sightings]),
+            self._rows([s.depth_information for s in sightings]),
+            stacked([s.pair for s in sightings], self._device),
+        )
+        return WindowProblem(camera, points, batch, self._prior)
+
+    def _rows(self, rows: list[np.ndarray], fill: float = 0.0) -> Tensor:
+        """Return rows of any length as one tensor, filled up to the same length."""
+        result = np.full((len(rows), self._config.points, *rows[0].shape[1:]), fill)
         for row, values in zip(result, rows, strict=True):
             row[: len(values)] = values
         return self._tensor(result)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self._device, torch.float64)
-
-
-def _from_alignment(host: _Host, alignment: Alignment) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the newest key frame's points were found when the frame was fitted to it."""
-    count = len(alignment.kept)
-    pixel, information = np.zeros((count, 2), np.float32), np.zeros(count)
-    pixel[alignment.kept] = alignment.points.target.cpu().numpy()
-    information[alignment.kept] = alignment.explained / alignment.points.pixel_variance.cpu().numpy()
-    return pixel[host.chosen], information[host.chosen]
-
-
-def _choose(keyframe: Keyframe, count: int) -> Int[np.ndarray, ' n']:
-    """Return at most ``count`` points, spread over the picture, the best textured of each part."""
-    points = keyframe.points
-    usable = np.flatnonzero((points.inverse_depth > 0) & np.isfinite(points.variance))
-    if len(usable) <= count:
-        return usable
-    camera = keyframe.frame.camera
-    cell = np.sqrt(camera.width * camera.height / count)
-    at = (points.pixels[usable] // cell).astype(np.intp)
-    where = at[:, 1] * 100000 + at[:, 0]
-    order = np.lexsort([-keyframe.texture[usable], where])
-    first = np.unique(where[order], return_index=True)[1]
-    return np.sort(usable[order[first]])[:count]
-
-
-def _retract(poses: Float[Tensor, 'k 4 4'], step: Float[Tensor, ' m']) -> Float[Tensor, 'k 4 4']:
-    """Move each camera by a small motion (translation, rotation vector) in its own axes."""
-    steps = step.view(-1, 6)
-    x, y, z = steps[:, 3:].unbind(-1)
-    zero = torch.zeros_like(x)
-    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(-1, 3, 3)
-    result = poses.clone()
-    result[:, :3, :3] = poses[:, :3, :3] @ torch.linalg.matrix_exp(skew)
-    result[:, :3, 3] += (poses[:, :3, :3] @ steps[:, :3].unsqueeze(-1)).squeeze(-1)
-    return result

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcam_ros.geometry.small_motion import small_step
+
 
 @dataclass(frozen=True)
 class WindowPrior:
@@ -45,15 +47,11 @@ class WindowPrior:
         gradient[:count] += pull.view(count, 6)
 
     def _step(self, poses: Float[Tensor, 'all 4 4']) -> Float[Tensor, ' m']:
-        here = poses[: len(self.poses)]
-        back = self.poses[:, :3, :3].mT
-        moved = (back @ (here[:, :3, 3:] - self.poses[:, :3, 3:])).squeeze(-1)
-        return torch.cat([moved, _rotation_vector(back @ here[:, :3, :3])], -1).reshape(-1)
+        moved = torch.linalg.solve(self.poses, poses[: len(self.poses)])
+        return small_step(moved).reshape(-1)
 
 
-def prior_of_one(
-    pose: Float[Tensor, '4 4'], information: Float[Tensor, '6 6']
-) -> WindowPrior:
+def prior_of_one(pose: Float[Tensor, '4 4'], information: Float[Tensor, '6 6']) -> WindowPrior:
     """Return the prior of a window of one key frame; information in its own axes."""
     return WindowPrior(information, information.new_zeros(6), pose.unsqueeze(0))
 
@@ -84,13 +82,3 @@ def without_first(
     kept = hessian[rest, rest] - gain @ hessian[first, rest]
     pull = gradient[rest] - gain @ gradient[first]
     return WindowPrior(0.5 * (kept + kept.T), pull, poses[1:])
-
-
-def _rotation_vector(rotation: Float[Tensor, 'k 3 3']) -> Float[Tensor, 'k 3']:
-    """Return rotation vectors of rotations well below 180 degrees."""
-    skew = 0.5 * (rotation - rotation.mT)
-    axis = torch.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], -1)
-    sine = axis.norm(dim=-1, keepdim=True)
-    cosine = 0.5 * (rotation.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1.0)
-    angle = torch.atan2(sine, cosine)
-    return axis * torch.where(sine > 1e-9, angle / sine.clamp_min(1e-12), torch.ones_like(sine))

@@ -16,14 +16,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from flowcam_ros.geometry.camera import CameraModel
-from flowcam_ros.odometry.reprojection import (
-    MAX_INVERSE_DEPTH,
-    MIN_INVERSE_DEPTH,
-    Reprojection,
-    derivatives,
-    reproject,
-)
-from flowcam_ros.odometry.robust import CHI2_BEHIND, MEDIAN_CHI2, student_cost, student_weight
+from flowcam_ros.odometry.pair_prior import PairPrior
+from flowcam_ros.odometry.reprojection import Reprojection, derivatives, reproject
+from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost, student_weight
 from flowcam_ros.odometry.window_prior import WindowPrior
 
 
@@ -40,6 +35,7 @@ class Sightings:
         pixel_information: (p, n) inverse variance of each coordinate.
         inverse_depth: (p, n) measured in the target.
         depth_information: (p, n) inverse variance of that; 0 where unknown.
+        pair: (p,) what is known of the pose of host in target besides.
     """
 
     host: Int64[Tensor, ' p']
@@ -48,6 +44,7 @@ class Sightings:
     pixel_information: Float[Tensor, 'p n']
     inverse_depth: Float[Tensor, 'p n']
     depth_information: Float[Tensor, 'p n']
+    pair: PairPrior
 
 
 @dataclass(frozen=True)
@@ -153,7 +150,7 @@ class WindowProblem:
         seen = reproject(self._camera, self._points.rays[s.host], state.depth[s.host], pose)
         residual = seen.predicted - self._target
         chi2 = (residual[..., :2] ** 2).sum(-1) * s.pixel_information
-        chi2 = torch.where(seen.ahead | ~self._seen, chi2, torch.full_like(chi2, CHI2_BEHIND))
+        chi2 = chi2.masked_fill(~seen.ahead & self._seen, CHI2_BEHIND)
         return WindowResiduals(
             state,
             seen,
@@ -164,15 +161,16 @@ class WindowProblem:
         )
 
     def scale(self, at: WindowResiduals) -> float:
-        """Return by how much pixel errors exceed what their variances say, from their median."""
-        return max(float((at.chi2_pixel[self._seen].median() / MEDIAN_CHI2) ** 0.5), 0.3)
+        """Return by how much pixel errors exceed what their variances say."""
+        return robust_scale(at.chi2_pixel[self._seen])
 
     def cost(self, at: WindowResiduals, scale: float) -> float:
         """Return the robust cost."""
         pixel = student_cost(at.chi2_pixel / scale**2, 2.0).sum()
         depth = student_cost(at.chi2_depth / scale**2, 1.0).sum()
         known = student_cost(at.chi2_prior / scale**2, 1.0).sum()
-        return float(pixel + depth + known) + self._prior.cost(at.state.poses)
+        pair = self._sightings.pair.cost(at.seen.pose).sum()
+        return float(pixel + depth + known + pair) + self._prior.cost(at.state.poses)
 
     def system(self, at: WindowResiduals, scale: float) -> WindowSystem:
         """Weight the residuals robustly and build the normal equations."""
@@ -186,8 +184,9 @@ class WindowProblem:
         by_motion, by_depth = derivatives(self._camera, at.seen)
         weighted = information.unsqueeze(-1) * by_motion
         flat, flat_weighted = by_motion.flatten(1, 2), weighted.flatten(1, 2)
-        block = flat_weighted.mT @ flat
+        block = flat_weighted.mT @ flat + s.pair.hessian
         pull = (flat_weighted.mT @ at.residual.flatten(1).unsqueeze(-1)).squeeze(-1)
+        pull = pull + s.pair.slope(at.seen.pose)
         cross = (weighted * by_depth.unsqueeze(-1)).sum(-2)
         curvature = (information * by_depth**2).sum(-1)
         slope = (information * by_depth * at.residual).sum(-1)
@@ -228,8 +227,3 @@ def _adjoint(pose: Float[Tensor, 'p 4 4']) -> Float[Tensor, 'p 6 6']:
     result[:, 3:, 3:] = rotation
     result[:, :3, 3:] = torch.linalg.cross(t.unsqueeze(-1), rotation, dim=1)
     return result
-
-
-def clamped_depth(depth: Tensor) -> Tensor:
-    """Return inverse depths within what a camera can see."""
-    return depth.clamp(MIN_INVERSE_DEPTH, MAX_INVERSE_DEPTH)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From one key frame to the next."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowcam_ros.depth.estimate import DepthEstimate
+from flowcam_ros.geometry.covariance import Matrix6
+from flowcam_ros.geometry.prepare import PreparedFrame
+from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.odometry.alignment import Alignment
+from flowcam_ros.odometry.config import OdometryConfig
+from flowcam_ros.odometry.health import lack
+from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, make_keyframe
+from flowcam_ros.odometry.mapping import Mapper
+from flowcam_ros.odometry.window import Joined, SlidingWindow
+
+
+@dataclass(frozen=True)
+class Succession:
+    """What becomes of a frame that is due to be a key frame.
+
+    Attributes:
+        world_from_camera: its pose, improved where a window of key frames could.
+        covariance: (6, 6) of the pose.
+        keyframe: the new key frame; None if the frame is not fit to be one.
+    """
+
+    world_from_camera: Matrix4
+    covariance: Matrix6
+    keyframe: Keyframe | None
+
+
+def succeed(
+    window: SlidingWindow,
+    mapper: Mapper,
+    keyframe: Keyframe,
+    frame: PreparedFrame,
+    measured: DepthEstimate | None,
+    alignment: Alignment,
+    world_from_camera: Matrix4,
+    covariance: Matrix6,
+    config: OdometryConfig,
+) -> Succession:
+    """Make a frame that was fitted to a key frame the next one.
+
+    Args:
+        window: the key frames so far; begun here if it is empty.
+        mapper: gives the new key frame its depth.
+        keyframe: what the frame was fitted to.
+        frame: the frame.
+        measured: its depth, if depth is measured.
+        alignment: its fit.
+        world_from_camera: its pose according to that.
+        covariance: (6, 6) of the pose.
+        config: how many points a key frame has, and what it must not lack.
+    """
+    if not mapper.ready:
+        depth = mapper.follow(keyframe, frame, measured, alignment.target_from_source)
+        followed = mapper.followed(keyframe, alignment)
+        successor = _successor(frame, depth, followed, world_from_camera, covariance, config)
+        return Succession(world_from_camera, covariance, successor)
+    if not len(window):
+        window.begin(keyframe, None if measured is None else keyframe.depth)
+    joined = window.join(keyframe, frame, measured, alignment, world_from_camera)
+    pose, covariance = joined.world_from_camera, joined.covariance
+    depth = mapper.follow(_rescaled(keyframe, joined), frame, measured, joined.new_from_old)
+    followed = joined.points if mapper.carries_points else None
+    successor = _successor(frame, depth, followed, pose, covariance, config)
+    if successor is not None:
+        window.append(successor, measured)
+    return Succession(pose, covariance, successor)
+
+
+def _rescaled(keyframe: Keyframe, joined: Joined) -> Keyframe:
+    """Return the key frame with its dense depth following the points that the window moved."""
+    ratio = np.float32(joined.depth_ratio)
+    depth = keyframe.depth
+    inverse, variance = depth.inverse_depth * ratio, depth.variance * ratio**2
+    moved = dataclasses.replace(depth, inverse_depth=inverse, variance=variance)
+    return dataclasses.replace(keyframe, depth=moved)
+
+
+def _successor(
+    frame: PreparedFrame,
+    depth: DepthEstimate | None,
+    followed: PointDepths | None,
+    world_from_camera: Matrix4,
+    covariance: Matrix6,
+    config: OdometryConfig,
+) -> Keyframe | None:
+    if depth is None:
+        return None
+    made = make_keyframe(frame, depth, followed, world_from_camera, covariance, config.pose.points)
+    return None if lack(depth, made, config) else made
