@@ -145,9 +145,11 @@ class Aligner:
         pair = _Pair(keyframe, frame, target_depth, displacement, surface)
         best = self._fit_matches(pair, guess, self._matches_near(pair, guess), starts, seeds)
         best = self._guided(pair, best, guess)
-        if pair.surface is not None and not best.agrees:
+        if best.inliers >= _HARDLY_MATCHED * len(pixels):
+            return best
+        if not best.agrees:
             best = max([best, *self._on_surface(pair, starts, guess)], key=_trust)
-        if not best.agrees and best.inliers < _HARDLY_MATCHED * len(pixels):
+        if not best.agrees:
             found = search_points(
                 keyframe.frame.grey,
                 frame.grey,
@@ -163,7 +165,8 @@ class Aligner:
         self, pair: _Pair, starts: list[Matrix4], guess: Float[np.ndarray, 'n 2']
     ) -> list[Alignment]:
         """Align the depth images, and look for the points where that puts them."""
-        assert pair.surface is not None
+        if pair.surface is None:
+            return []
         fits = [align_surface(pair.surface, self._tensor(start)) for start in starts]
         found = []
         for fit in fits:

@@ -63,8 +63,7 @@ class PoseFit:
         return float(student_cost(self.chi2 / scale**2, 2.0).mean())
 
 
-def fit_pose("); b=s.index("def _damped_step(")
-s=s[:a]+'''def fit_pose(
+def fit_pose(
     points: Correspondences,
     camera: CameraModel,
     start: Float[Tensor, '4 4'],

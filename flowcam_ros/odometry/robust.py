@@ -29,6 +29,8 @@ def robust_scale(chi2: Tensor) -> float:
     """Return by how much 2-D errors exceed what their variances say (standard deviation).
 
     Args:
-        chi2: squared errors in units of variance, of points in the plane.
+        chi2: squared errors in units of variance, of points in the plane; none leave it at 1.
     """
+    if not len(chi2):
+        return 1.0
     return max(float((chi2.median() / _MEDIAN_CHI2) ** 0.5), _MIN_SCALE)
