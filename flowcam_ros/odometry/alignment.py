@@ -37,7 +37,8 @@ _FIRST_ITERATIONS = 30
 # Below this share dense flow has failed, and the points are sought without it.
 _HARDLY_MATCHED = 0.3
 # Depth images agree on a pose when this share of the surface lies where it should.
-_AGREES = 0.95
+_AGREES = float(__import__('os').environ.get('AG','0.95'))
+_SAME_AGREEMENT = float(__import__('os').environ.get('SAG','0.01'))
 # Depth known to this share of itself tells where a point is to be expected.
 _KNOWN_DEPTH = 0.15
 # Where a rotation leaves less than this, no translation can be told.
@@ -147,9 +148,8 @@ class Aligner:
         best = self._guided(pair, best, guess)
         if best.inliers >= _HARDLY_MATCHED * len(pixels):
             return best
-        if not best.agrees:
-            best = max([best, *self._on_surface(pair, starts, guess)], key=_trust)
-        if not best.agrees:
+        candidates = [best, *self._on_surface(pair, [*starts, best.target_from_source], guess)]
+        if not any(candidate.agrees for candidate in candidates):
             found = search_points(
                 keyframe.frame.grey,
                 frame.grey,
@@ -158,8 +158,8 @@ class Aligner:
                 self._config.flow.max_inconsistency,
             )
             other = self._fit_matches(pair, found.target, found, starts, seeds)
-            best = max(best, self._guided(pair, other, guess), key=_trust)
-        return best
+            candidates.append(self._guided(pair, other, guess))
+        return _most_trusted(candidates)
 
     def _on_surface(
         self, pair: _Pair, starts: list[Matrix4], guess: Float[np.ndarray, 'n 2']
@@ -167,16 +167,17 @@ class Aligner:
         """Align the depth images, and look for the points where that puts them."""
         if pair.surface is None:
             return []
-        fits = [align_surface(pair.surface, self._tensor(start)) for start in starts]
-        found = []
-        for fit in fits:
-            if fit is None or fit.agreement < _AGREES:
+        found: list[Alignment] = []
+        fits: list[SurfaceFit] = []
+        for start in starts:
+            fit = align_surface(pair.surface, self._tensor(start))
+            if fit is None or fit.agreement < _AGREES or any(fit.repeats(f) for f in fits):
                 continue
+            fits.append(fit)
             pose = fit.target_from_source.cpu().numpy()
             near = _expected_pixels(pair.keyframe, pose, guess)
             matched = self._fit_matches(pair, near, self._matches_near(pair, near), [pose], [])
-            matched = self._guided(pair, matched, near)
-            found.append(matched if matched.agrees else _by_depth(matched, fit))
+            found += [self._guided(pair, matched, near), _by_depth(matched, fit)]
         return found
 
     def _tensor(self, pose: Matrix4) -> Tensor:
@@ -287,15 +288,20 @@ class Aligner:
         )
 
 
-def _trust(alignment: Alignment) -> tuple[bool, int]:
-    return alignment.agrees, alignment.inliers
+def _most_trusted(candidates: list[Alignment]) -> Alignment:
+    """Return the alignment that explains most points of those that explain the depth best."""
+    agreement = max(a.agreement for a in candidates)
+    if agreement < _AGREES:
+        return max(candidates, key=lambda a: a.inliers)
+    near = [a for a in candidates if a.agreement > agreement - _SAME_AGREEMENT]
+    return max(near, key=lambda a: a.inliers)
 
 
 def _pair_prior(fit: PoseFit) -> PairPrior | None:
     on = fit.surface
     if on is None:
         return None
-    return PairPrior(fit.target_from_source, *on.normal_equations(on.scale()))
+    return PairPrior(fit.target_from_source, *on.normal_equations())
 
 
 def _by_depth(alignment: Alignment, fit: SurfaceFit) -> Alignment:

@@ -89,7 +89,7 @@ def fit_pose(
         improvement = at.cost(scale) - candidate.cost(scale)
         new_on = surface.residuals(new_pose) if surface else None
         if on is not None and new_on is not None:
-            improvement += on.improvement(new_on, on.scale()) / len(points)
+            improvement += on.improvement(new_on) / len(points)
         if improvement >= 0:
             pose, depth, at, on = new_pose, new_depth, candidate, new_on
             damping = max(damping * 0.1, _MIN_DAMPING)
@@ -107,7 +107,7 @@ def _joint(system: NormalEquations, on: SurfaceResiduals | None) -> NormalEquati
     """Add the surface's normal equations to those of the points."""
     if on is None:
         return system
-    hessian, gradient = on.normal_equations(on.scale())
+    hessian, gradient = on.normal_equations()
     return dataclasses.replace(
         system, hessian=system.hessian + hessian, gradient=system.gradient + gradient
     )

@@ -29,15 +29,19 @@ _MAX_ROUGHNESS = 0.01
 # Seen at a more grazing angle, a plane says little and its depth is badly measured.
 _MIN_COSINE = 0.15
 _MIN_Z = 0.05
+_MIN_CLOSENESS = 1e-6
 # Half of the squared errors of one degree of freedom lie below this.
 _MEDIAN_CHI2 = 0.455
 # Depth errors have patterns that neighbouring patches share, so their variances are not taken to
 # be smaller than stated, however well they agree.
-_MIN_SCALE = 1.0
+import os
+_W=float(os.environ.get('W','1'))
+_MIN_SCALE = float(os.environ.get('SMIN','0.5'))
 # Farther than this share of the depth from it, a plane is not what is seen there.
 _GATE = 0.05
-# Planes that fit depth to this share of it confirm a pose.
-_CONFIRMED = 0.02
+# Planes that fit depth to this share of it, beyond its noise, confirm a pose.
+_CONFIRMED = float(os.environ.get('CONF','0.015'))
+_NOISE_SIGMAS = 2.0
 # Fewer planes in view say nothing about a pose.
 _MIN_PLANES = 100
 _MIN_IN_VIEW = 0.3
@@ -50,12 +54,13 @@ class KeyframeSurface:
     Attributes:
         points: (n, 3) float64, the middle of each plane, m.
         planes: (n, 3) float64, p with p . X = 1 on the plane, 1/m.
-        variance: (n,) float64 of the plane's inverse depth at its middle, 1/m^2.
+        spread: (n,) float64 mean squared distance of the measured inverse depth from the plane,
+            1/m^2: the noise of one pixel there.
     """
 
     points: Float[Tensor, 'n 3']
     planes: Float[Tensor, 'n 3']
-    variance: Float[Tensor, ' n']
+    spread: Float[Tensor, ' n']
 
     def __len__(self) -> int:
         return len(self.points)
@@ -70,11 +75,10 @@ def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
     values = windows[rows - _HALF_PATCH, columns - _HALF_PATCH].reshape(-1, side * side)
     enough = (values > 0).mean(1) > _MIN_KNOWN
     values, rows, columns = values[enough].astype(np.float64), rows[enough], columns[enough]
-    slopes, spread, count = _fitted_planes(values)
+    slopes, spread = _fitted_planes(values)
     middle = slopes[:, 2]
     flat = (middle > 0) & (spread < (_MAX_ROUGHNESS * middle) ** 2)
-    slopes, rows, columns = slopes[flat], rows[flat], columns[flat]
-    variance = spread[flat] / count[flat]
+    slopes, spread, rows, columns = slopes[flat], spread[flat], rows[flat], columns[flat]
     ray = np.stack(
         [
             (columns - camera.cx) / camera.fx,
@@ -89,7 +93,7 @@ def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
     planes[:, 2] -= (planes[:, :2] * ray[:, :2]).sum(1)
     cosine = slopes[:, 2] / np.linalg.norm(planes, axis=1) / np.linalg.norm(ray, axis=1)
     seen = cosine > _MIN_COSINE
-    tensors = (torch.from_numpy(a[seen]).to(device) for a in (points, planes, variance))
+    tensors = (torch.from_numpy(a[seen]).to(device) for a in (points, planes, spread))
     return KeyframeSurface(*tensors)
 
 
@@ -104,22 +108,21 @@ def _patch_centres(camera: CameraModel) -> tuple[Int[np.ndarray, ' n'], Int[np.n
 
 def _fitted_planes(
     values: Float[np.ndarray, 'n k'],
-) -> tuple[Float[np.ndarray, 'n 3'], Float[np.ndarray, ' n'], Float[np.ndarray, ' n']]:
+) -> tuple[Float[np.ndarray, 'n 3'], Float[np.ndarray, ' n']]:
     """Return least-squares planes (per pixel x, per pixel y, at the middle) of square patches.
 
     Returns:
-        The planes, the mean squared distance from them, and the number of known pixels of each.
+        The planes and the mean squared distance from them.
     """
     offsets = np.arange(-_HALF_PATCH, _HALF_PATCH + 1.0)
     y, x = (a.ravel() for a in np.meshgrid(offsets, offsets, indexing='ij'))
     basis = np.stack([x, y, np.ones_like(x)], 1)
     known = (values > 0).astype(np.float64)
-    count = known.sum(1)
     products = (basis[:, :, None] * basis[:, None, :]).reshape(-1, 9)
     normal = (known @ products).reshape(-1, 3, 3)
     planes = np.linalg.solve(normal, (values @ basis)[..., None])[..., 0]
     error = (values - planes @ basis.T) * known
-    return planes, (error**2).sum(1) / count, count
+    return planes, (error**2).sum(1) / known.sum(1)
 
 
 @dataclass(frozen=True)
@@ -127,44 +130,37 @@ class SurfaceResiduals:
     """How far the planes lie from the depth of the frame at one pose.
 
     Attributes:
-        residual: (n,) inverse depth of the plane minus what is measured, 1/m; 0 where nothing is
-            compared.
+        residual: (n,) inverse depth of the plane minus what is measured, 1/m.
+        chi2: (n,) its square in units of variance; 0 where nothing is compared.
         information: (n,) inverse variance of the residual; 0 where nothing is compared.
         known: (n,) whether the plane is compared.
-        by_motion: (n, 6) derivative by a small motion (translation, rotation vector) in target
+        by_motion: (6, n) derivative by a small motion (translation, rotation vector) in target
             axes on the left of the pose.
-        agreement: share of the planes seen with depth that lie on it within 2 %; 0 where too few
-            planes are seen to tell.
+        scale: by how much errors exceed what their variances say (standard deviation).
+        agreement: share of the planes seen with depth that lie on it; 0 where too few planes are
+            seen to tell.
     """
 
     residual: Float[Tensor, ' n']
+    chi2: Float[Tensor, ' n']
     information: Float[Tensor, ' n']
     known: Bool[Tensor, ' n']
-    by_motion: Float[Tensor, 'n 6']
+    by_motion: Float[Tensor, '6 n']
+    scale: float
     agreement: float
 
-    def scale(self) -> float:
-        """Return by how much errors exceed what their variances say, from their median."""
-        chi2 = self.chi2()[self.known]
-        if not len(chi2):
-            return _MIN_SCALE
-        return max(float((chi2.median() / _MEDIAN_CHI2) ** 0.5), _MIN_SCALE)
-
-    def chi2(self) -> Float[Tensor, ' n']:
-        """Return squared residuals in units of their variances."""
-        return self.residual**2 * self.information
-
-    def normal_equations(self, scale: float) -> tuple[Float[Tensor, '6 6'], Float[Tensor, ' 6']]:
+    def normal_equations(self) -> tuple[Float[Tensor, '6 6'], Float[Tensor, ' 6']]:
         """Return Hessian and gradient of the robust cost by a small motion."""
-        weights = student_weight(self.chi2() / scale**2, 1.0) * self.information / scale**2
-        weighted = self.by_motion * weights.unsqueeze(-1)
-        return weighted.T @ self.by_motion, weighted.T @ self.residual
+        variance = self.scale**2
+        weights = student_weight(self.chi2 / variance, 1.0) * self.information / (variance / _W)
+        weighted = self.by_motion * weights
+        return weighted @ self.by_motion.T, weighted @ self.residual
 
-    def improvement(self, after: SurfaceResiduals, scale: float) -> float:
+    def improvement(self, after: SurfaceResiduals) -> float:
         """Return by how much the robust cost of the planes known in both has fallen."""
-        before = student_cost(self.chi2() / scale**2, 1.0)
-        change = before - student_cost(after.chi2() / scale**2, 1.0)
-        return float((change * (self.known & after.known)).sum())
+        variance = self.scale**2
+        change = student_cost(self.chi2 / variance, 1.0) - student_cost(after.chi2 / variance, 1.0)
+        return _W*float((change * (self.known & after.known)).sum())
 
 
 class SurfaceTerm:
@@ -176,11 +172,17 @@ class SurfaceTerm:
     """
 
     def __init__(self, surface: KeyframeSurface, target: DepthEstimate) -> None:
-        self._surface = surface
-        self._camera = target.camera
-        device = surface.points.device
+        device, camera = surface.points.device, target.camera
+        self._points, self._planes = surface.points.T.contiguous(), surface.planes.T.contiguous()
+        self._steepest = _MIN_COSINE * self._planes.norm(dim=0)
+        self._noise = _NOISE_SIGMAS * surface.spread.sqrt()
         self._inverse = torch.from_numpy(target.inverse_depth).to(device).view(-1)
         self._variance = torch.from_numpy(target.variance).to(device).view(-1)
+        new = surface.points.new_tensor
+        self._focal = new([[camera.fx], [camera.fy]])
+        self._centre = new([[camera.cx], [camera.cy]])
+        self._last = new([[camera.width - 1.0], [camera.height - 1.0]])
+        self._stride = new([1.0, camera.width])
 
     def residuals(self, pose: Float[Tensor, '4 4'], gate: float = _GATE) -> SurfaceResiduals:
         """Compare the planes moved by ``pose`` (target_from_source) with the measured depth.
@@ -188,48 +190,39 @@ class SurfaceTerm:
         Planes farther than ``gate`` of the depth from it are not compared: there, something else
         is seen.
         """
-        camera, surface = self._camera, self._surface
         rotation, translation = pose[:3, :3], pose[:3, 3]
-        moved = surface.points @ rotation.T + translation
-        z = moved[:, 2]
-        column = (camera.fx * moved[:, 0] / z + camera.cx).round()
-        row = (camera.fy * moved[:, 1] / z + camera.cy).round()
-        inside = (z > _MIN_Z) & (column >= 0) & (column < camera.width)
-        inside &= (row >= 0) & (row < camera.height)
-        at = torch.where(inside, row * camera.width + column, 0.0).long()
+        moved = torch.addmm(pose[:3, 3:], rotation, self._points)
+        z = moved[2].clamp_min(_MIN_Z)
+        pixel = (moved[:2] / z * self._focal + self._centre).round_()
+        nearest = torch.minimum(pixel.clamp_min(0.0), self._last)
+        inside = (nearest == pixel).all(0) & (moved[2] > _MIN_Z)
+        at = (self._stride @ nearest).long()
         measured = self._inverse[at].double()
-        ray = torch.stack(
-            [(column - camera.cx) / camera.fx, (row - camera.cy) / camera.fy, torch.ones_like(z)],
-            -1,
-        )
-        planes = surface.planes @ rotation.T
-        planes = planes / (1.0 + planes @ translation).unsqueeze(-1)
-        predicted = (planes * ray).sum(-1)
+        ray = torch.ones_like(moved)
+        ray[:2] = (nearest - self._centre) / self._focal
+
+        # p . X = 1 becomes q . (X - t) = 1 with q = R p; clamped where it is seen from behind
+        planes = rotation @ self._planes
+        closeness = (1.0 + translation @ planes).clamp_min_(_MIN_CLOSENESS)
+        planes /= closeness
+        predicted = (planes * ray).sum(0)
         residual = predicted - measured
-        seen = inside & (measured > 0)
-        seen &= predicted > _MIN_COSINE * planes.norm(dim=-1) * ray.norm(dim=-1)
-        known = seen & (residual.abs() < gate * measured)
-        information = 1.0 / (self._variance[at].double() + surface.variance)
-        by_motion = torch.cat(
-            [-predicted.unsqueeze(-1) * planes, torch.linalg.cross(planes, ray)], -1
-        )
-        return SurfaceResiduals(
-            torch.where(known, residual, 0.0),
-            torch.where(known, information, 0.0),
-            known,
-            torch.where(known.unsqueeze(-1), by_motion, 0.0),
-            _agreement(inside, seen, residual, measured),
-        )
+        seen = inside & (measured > 0) & (predicted * closeness > self._steepest)
+        error = residual.abs() - self._noise
+        known = seen & (error < gate * measured)
+        confirmed = seen & (error < _CONFIRMED * measured)
+        information = known / self._variance[at].double()
+        chi2 = residual**2 * information
+        by_motion = torch.cat([-predicted * planes, torch.linalg.cross(planes, ray, dim=0)])
+        scale = max(float((chi2[known].median() / _MEDIAN_CHI2) ** 0.5), _MIN_SCALE)
+        agreement = _share(inside, seen, confirmed)
+        return SurfaceResiduals(residual, chi2, information, known, by_motion, scale, agreement)
 
 
-def _agreement(
-    inside: Bool[Tensor, ' n'],
-    seen: Bool[Tensor, ' n'],
-    residual: Float[Tensor, ' n'],
-    measured: Float[Tensor, ' n'],
+def _share(
+    inside: Bool[Tensor, ' n'], seen: Bool[Tensor, ' n'], confirmed: Bool[Tensor, ' n']
 ) -> float:
-    confirmed = seen & (residual.abs() < _CONFIRMED * measured)
-    counts = torch.stack([inside.sum(), seen.sum(), confirmed.sum()]).tolist()
+    counts = torch.stack([inside, seen, confirmed]).sum(1).tolist()
     if counts[1] < max(_MIN_PLANES, _MIN_IN_VIEW * len(inside)):
         return 0.0
     return counts[2] / counts[1]

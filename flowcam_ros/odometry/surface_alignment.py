@@ -16,6 +16,8 @@ from flowcam_ros.odometry.surface import SurfaceTerm
 _GATES = (0.3, 0.1, 0.05)
 _STEPS = 10
 _SMALL_STEP = 1e-4
+# Poses that differ by less (m, or sine of an angle) have come to the same place.
+_SAME_PLACE = 3e-3
 # Worse conditioned, a direction is open: a single plane, a tube, too little depth.
 _MAX_CONDITION = 3e3
 
@@ -38,6 +40,11 @@ class SurfaceFit:
     condition: float
     agreement: float
 
+    def repeats(self, other: SurfaceFit) -> bool:
+        """Whether two fits from different starts have come to the same place."""
+        gap = self.target_from_source - other.target_from_source
+        return float(gap.abs().max()) < _SAME_PLACE
+
 
 def align_surface(term: SurfaceTerm, start: Float[Tensor, '4 4']) -> SurfaceFit | None:
     """Align two depth images from a first guess of target_from_source, coarse to fine.
@@ -50,7 +57,7 @@ def align_surface(term: SurfaceTerm, start: Float[Tensor, '4 4']) -> SurfaceFit 
     for gate in _GATES:
         for _ in range(_STEPS):
             at = term.residuals(pose, gate)
-            hessian, gradient = at.normal_equations(at.scale())
+            hessian, gradient = at.normal_equations()
             if not _condition(hessian) < _MAX_CONDITION:
                 return None
             step = torch.linalg.solve(hessian, -gradient)
@@ -58,7 +65,7 @@ def align_surface(term: SurfaceTerm, start: Float[Tensor, '4 4']) -> SurfaceFit 
             if float(step.abs().max()) < _SMALL_STEP:
                 break
     at = term.residuals(pose)
-    hessian, _ = at.normal_equations(at.scale())
+    hessian, _ = at.normal_equations()
     condition = _condition(hessian)
     if not condition < _MAX_CONDITION:
         return None
