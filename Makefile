@@ -4,6 +4,8 @@
 #   make demo     render a short sequence, play it into the live node, show the error and a picture
 #   make test     lint and all tests
 #   make bench    frames lost, latency, CPU and memory of the live node
+#   make bench-peers SEQUENCES='DIR...'
+#                 this package beside OpenCV, Open3D and classic trackers, on recordings with truth
 #   make setup    only set up .venv (the others do that by themselves)
 #   make lint     style, types and layers
 #   make clean    remove everything that was generated, .venv included
@@ -14,6 +16,9 @@
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+RUNS ?= 3
+SEQUENCES ?=
+OUTPUT ?=
 BIN := .venv/bin
 
 # Another environment or a sourced ROS installation would mix with .venv.
@@ -26,7 +31,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 CHECK_PYTHON := import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit( \
 	"set-up: Python %d.%d will not do, 3.10 to 3.13 will: make PYTHON=python3.12" % v)
 
-.PHONY: demo test bench setup lint clean lock
+.PHONY: demo test bench bench-peers setup lint clean lock
 
 demo: setup
 	$(BIN)/flowcam demo
@@ -36,6 +41,10 @@ test: lint
 
 bench: setup
 	$(BIN)/python -m benchmarks.live
+
+# The peers need other versions of OpenCV than this package: they get .venv-peers.
+bench-peers: setup
+	$(BIN)/python -m benchmarks.peers --runs $(RUNS) $(if $(OUTPUT),--output $(OUTPUT)) $(SEQUENCES)
 
 setup:
 	@$(PYTHON) -c '$(CHECK_PYTHON)'
@@ -48,7 +57,7 @@ lint: setup
 	$(BIN)/lint-imports --no-cache
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
 	rm -rf *.egg-info standalone/stand_ins/build standalone/stand_ins/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,8 +30,14 @@ from flowcam_ros.cli.inputs import (
 )
 
 if TYPE_CHECKING:
+    from flowcam_ros.cli.frame_choice import FrameChoice
+    from flowcam_ros.cli.tracking_run import TrackingRecord
+    from flowcam_ros.errors import FrameRejected
+    from flowcam_ros.geometry.frame import Frame
     from flowcam_ros.odometry.config import OdometryConfig
+    from flowcam_ros.odometry.estimate import PoseEstimate
     from flowcam_ros.sequences.options import SequenceOptions
+    from flowcam_ros.sequences.sequence import Sequence
 
 
 def odometry(
@@ -39,6 +48,21 @@ def odometry(
     depth: Annotated[
         DepthSource | None,
         typer.Option(help='Where depth comes from; the same as --set depth.source=...'),
+    ] = None,
+    debug: Annotated[
+        Path | None,
+        typer.Option(
+            metavar='DIR',
+            help='New folder for debug.csv, a row a frame, and pictures of what was seen.',
+        ),
+    ] = None,
+    debug_frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar='CHOICE',
+            help='Frames to draw: numbers from 0 and ranges (10,40-60), every=5, bad (all that '
+            'are not tracked) or all (the default), joined by commas.',
+        ),
     ] = None,
     config: ConfigOption = None,
     assign: SetOption = None,
@@ -63,6 +87,7 @@ def odometry(
     from flowcam_ros.sequences.options import SequenceOptions
 
     check_new_folder(output)
+    view = debug_request(output, debug, debug_frames)
     options = SequenceOptions(
         image_topic=image_topic,
         camera_info_topic=camera_info_topic,
@@ -76,16 +101,55 @@ def odometry(
         strict=strict,
     )
     resolved = resolve_config(config, assign or (), None if depth is None else depth.value)
-    return run(source, output, options, resolved)
+    return run(source, output, options, resolved, view)
 
 
-def run(source: str, output: Path, options: SequenceOptions, config: OdometryConfig) -> int:
-    """Track a sequence, write the results as one new folder, and return the exit code.
+@dataclass(frozen=True)
+class DebugRequest:
+    """What to show of the estimator's inner workings.
+
+    Attributes:
+        folder: a new folder.
+        frames: which frames to draw.
+    """
+
+    folder: Path
+    frames: FrameChoice
+
+
+def debug_request(output: Path, folder: Path | None, frames: str | None) -> DebugRequest | None:
+    """Return what --debug and --debug-frames ask for, None for nothing.
+
+    Raises:
+        UsageError: the folder or the choice of frames cannot be.
+    """
+    from flowcam_ros.cli.frame_choice import parse_frames
+    from flowcam_ros.errors import UsageError
+    from flowcam_ros.export.atomic import check_new_folder
+
+    if folder is None:
+        if frames is not None:
+            raise UsageError('--debug-frames: say with --debug which folder the pictures go to')
+        return None
+    result, view = (Path(os.path.realpath(path)) for path in (output, folder))
+    if result.is_relative_to(view) or view.is_relative_to(result):
+        raise UsageError(f'--debug {folder} and --output {output}: name two folders side by side')
+    check_new_folder(folder)
+    return DebugRequest(folder, parse_frames('all' if frames is None else frames))
+
+
+def run(
+    source: str,
+    output: Path,
+    options: SequenceOptions,
+    config: OdometryConfig,
+    debug: DebugRequest | None = None,
+) -> int:
+    """Track a sequence, write the results as new folders, and return the exit code.
 
     Raises:
         FlowcamError: the input or the output cannot be used; nothing is written then.
     """
-    from flowcam_ros.cli.progress import progress
     from flowcam_ros.errors import SequenceError
     from flowcam_ros.export.atomic import new_folder
     from flowcam_ros.export.json_file import plain, write_json
@@ -93,14 +157,15 @@ def run(source: str, output: Path, options: SequenceOptions, config: OdometryCon
     from flowcam_ros.sequences import open_sequence
 
     sequence = open_sequence(source, options)
-    with new_folder(output) as folder:
-        # These import torch, which takes a second; a wrong input is told before that.
+    with contextlib.ExitStack() as folders:
+        folder = folders.enter_context(new_folder(output))
+        if debug is not None:
+            unfinished = folders.enter_context(new_folder(debug.folder))
+            debug = DebugRequest(unfinished, debug.frames)
+        # This imports torch, which takes a second; a wrong input is told before that.
         from flowcam_ros.cli.run_report import run_report
-        from flowcam_ros.cli.tracking_run import track
-        from flowcam_ros.odometry.pipeline import VisualOdometry
 
-        with progress('odometry', sequence.expected_frames()) as advance:
-            record = track(sequence, VisualOdometry(config), advance)
+        record = track_sequence(sequence, config, debug)
         losses = list(sequence.losses)
         if not record.stamps_ns:
             raise SequenceError(
@@ -115,6 +180,37 @@ def run(source: str, output: Path, options: SequenceOptions, config: OdometryCon
         write_json(folder / 'run.json', report)
     print_summary(output, report)
     return DONE_WITH_LOSSES if report['losses'] else 0
+
+
+def track_sequence(
+    sequence: Sequence, config: OdometryConfig, debug: DebugRequest | None
+) -> TrackingRecord:
+    """Run the estimator over a sequence, with a progress bar and perhaps a look inside.
+
+    Raises:
+        FlowcamError: the input cannot be read, or what was seen cannot be written.
+    """
+    from flowcam_ros.cli.progress import progress
+    from flowcam_ros.cli.tracking_run import track
+    from flowcam_ros.odometry.pipeline import VisualOdometry
+
+    odometry = VisualOdometry(config)
+    with contextlib.ExitStack() as helpers:
+        advance = helpers.enter_context(progress('odometry', sequence.expected_frames()))
+        view = None
+        if debug is not None:
+            from flowcam_ros.cli.debug_output import debug_output
+
+            view = helpers.enter_context(
+                debug_output(debug.folder, debug.frames, odometry, config)
+            )
+
+        def on_frame(frame: Frame, outcome: PoseEstimate | FrameRejected) -> None:
+            if view is not None:
+                view.add(frame, outcome)
+            advance()
+
+        return track(sequence, odometry, on_frame)
 
 
 def print_summary(output: Path, report: dict[str, object]) -> None:

@@ -16,6 +16,9 @@ from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.odometry.estimate import PoseEstimate
 from flowcam_ros.odometry.pipeline import VisualOdometry
 
+# Is told of each frame and what the estimator answered.
+OnFrame = Callable[[Frame, PoseEstimate | FrameRejected], None]
+
 
 @dataclass
 class TrackingRecord:
@@ -87,7 +90,7 @@ class TrackingRecord:
 def track(
     frames: Iterable[Frame],
     odometry: VisualOdometry,
-    on_frame: Callable[[], None] = lambda: None,
+    on_frame: OnFrame = lambda _frame, _outcome: None,
 ) -> TrackingRecord:
     """Run the estimator over all frames; ``on_frame`` is called after each.
 
@@ -96,14 +99,16 @@ def track(
     record = TrackingRecord()
     begin = time.perf_counter()
     for frame in frames:
+        outcome: PoseEstimate | FrameRejected
         try:
             if record.stamps_ns and frame.stamp_ns <= record.stamps_ns[-1]:
                 raise FrameRejected('stamp', f'stamp {frame.stamp_ns} ns does not increase')
             start = time.perf_counter()
-            estimate = odometry.process(frame)
-            record.add(estimate, (time.perf_counter() - start) * 1e3)
+            outcome = odometry.process(frame)
+            record.add(outcome, (time.perf_counter() - start) * 1e3)
         except FrameRejected as error:
+            outcome = error
             record.reject(frame, error)
-        on_frame()
+        on_frame(frame, outcome)
     record.wall_seconds = time.perf_counter() - begin
     return record

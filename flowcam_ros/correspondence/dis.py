@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from flowcam_ros.correspondence.config import FlowConfig
+from flowcam_ros.correspondence.consistency import round_trip_confidence
 
 _PRESETS = {
     'ultrafast': cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -24,7 +25,7 @@ class DisFlow:
     def __init__(self, config: FlowConfig) -> None:
         # Any: OpenCV's types do not know that a flow to start from may be missing
         self._dis: Any = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
-        # the way back only has to tell right from wrong; half the size costs a quarter
+        # another one for the way back, as each keeps its buffers of one size
         self._back: Any = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
         self._max_inconsistency = config.max_inconsistency
 
@@ -45,34 +46,13 @@ class DisFlow:
         displacement: Float[np.ndarray, 'height width 2'],
     ) -> Float[np.ndarray, 'height width']:
         """See FlowEstimator; falls from 1 to 0 as the way there and back fails to close."""
-        error = self._inconsistency(source, target, displacement)
-        confidence = 1.0 - error / np.float32(self._max_inconsistency)
-        return np.maximum(confidence, 0.0, out=confidence)
+        return round_trip_confidence(
+            self._there, source, target, displacement, self._max_inconsistency
+        )
 
-    def _inconsistency(
+    def _there(
         self,
         source: UInt8[np.ndarray, 'height width'],
         target: UInt8[np.ndarray, 'height width'],
-        displacement: Float[np.ndarray, 'height width 2'],
-    ) -> Float[np.ndarray, 'height width']:
-        """Return how far each pixel lands from itself after going there and back, in pixels."""
-        height, width = source.shape
-        half = ((width + 1) // 2, (height + 1) // 2)
-        scale = np.array([half[0] / width, half[1] / height], np.float32)
-        small = [cv2.resize(i, half, interpolation=cv2.INTER_AREA) for i in (target, source)]
-        back = self._back.calc(small[0], small[1], None)
-        forward = cv2.resize(displacement, half, interpolation=cv2.INTER_AREA) * scale
-        x, y = np.meshgrid(
-            np.arange(half[0], dtype=np.float32), np.arange(half[1], dtype=np.float32)
-        )
-        returned = cv2.remap(
-            back,
-            x + forward[..., 0],
-            y + forward[..., 1],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(1e4, 1e4),
-        )
-        gap = (forward + returned) / scale
-        error = cv2.magnitude(gap[..., 0], gap[..., 1])
-        return cv2.resize(error, (width, height), interpolation=cv2.INTER_LINEAR)
+    ) -> Float[np.ndarray, 'height width 2']:
+        return self._back.calc(source, target, None)

@@ -14,7 +14,7 @@ _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.01)
 # Image noise and model error that remain at a perfect corner; texture can only make it worse.
 _BEST_SIGMA_PX = 0.08
 # Lens models, rolling shutters and changing views bend the flow by this share of its length.
-_MODEL_ERROR = 0.005
+MODEL_ERROR = 0.005
 _GREY_NOISE = 2.0
 _TEXTURE_WINDOW = 7
 # Weaker texture than this, (grey values / pixel)^2, is rounding to whole grey values.
@@ -171,7 +171,7 @@ def _matched(
     information = search.window**2 * texture
     far = np.minimum(np.linalg.norm(found - points, axis=1), max(target.shape))
     variance = _BEST_SIGMA_PX**2 + noise**2 / information + (0.5 * gap) ** 2
-    sigma = np.sqrt(variance + (_MODEL_ERROR * far) ** 2)
+    sigma = np.sqrt(variance + (MODEL_ERROR * far) ** 2)
     return RefinedPoints(found, sigma.astype(np.float32), gap < max_inconsistency)
 
 

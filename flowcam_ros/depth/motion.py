@@ -30,6 +30,8 @@ _MAX_INVERSE_DEPTH = 30.0
 # key frame, same texture), so this is larger than the error of a single match.
 _FLOW_SIGMA_PX = 0.7
 _MIN_RELATIVE_SIGMA = 0.005
+# Errors of frame after frame are alike: no more than this many average out.
+_MOST_AVERAGED = 4.0
 _GATE_SIGMAS = 3.0
 _MODEL_ERROR_PX = 0.5
 # Looking a depth up along the flow of another pair of images blurs it.
@@ -190,6 +192,7 @@ def fuse(
     gain = torch.where(agrees, variance / total, torch.zeros_like(total))
     inverse = (prior + gain * difference).clamp(_MIN_INVERSE_DEPTH, _MAX_INVERSE_DEPTH)
     updated = torch.where(agrees, (1.0 - gain) * variance, variance)
+    updated = torch.maximum(updated, torch.minimum(variance, seen.variance / _MOST_AVERAGED))
     updated = torch.where(heard & ~agrees, updated * 2.0, updated)
     return inverse, _bounded(inverse, updated)
 

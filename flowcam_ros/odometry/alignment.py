@@ -12,7 +12,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcam_ros.correspondence.flow import FlowEstimator
-from flowcam_ros.correspondence.points import RefinedPoints, refine_points, search_points
+from flowcam_ros.correspondence.points import (
+    MODEL_ERROR,
+    RefinedPoints,
+    refine_points,
+    search_points,
+)
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
@@ -23,7 +28,9 @@ from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.expected_flow import expected_flow
 from flowcam_ros.odometry.keyframe import Keyframe
 from flowcam_ros.odometry.pair_prior import PairPrior
-from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, fit_rotation, start_cost
+from flowcam_ros.odometry.pose_problem import PoseProblem
+from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, fit_rotation
+from flowcam_ros.odometry.robust import SIFTING
 from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose, lift
 from flowcam_ros.odometry.surface import SurfaceMemory, SurfaceTerm
 from flowcam_ros.odometry.surface_alignment import SurfaceFit, align_surface
@@ -32,13 +39,20 @@ _MIN_FIT_POINTS = 6
 # A fit that explains less than this share of the points shows where to look for the others.
 _WELL_MATCHED = 0.7
 _GUIDED_ROUNDS = 2
+# A round that finds less than this much more is the last.
+_WORTH_ANOTHER = 1.1
+# A fit that leaves this share of the points more unexplained than its start followed outliers.
+_PULLED_AWAY = 0.02
+# So many points share one error of the model of lens, shutter and view.
+_ALIKE = float(__import__('os').environ.get('AL', '10'))
 # From rest to a first map is a long way, with depths unknown.
 _FIRST_ITERATIONS = 30
 # Below this share dense flow has failed, and the points are sought without it.
 _HARDLY_MATCHED = 0.3
 # Depth images agree on a pose when this share of the surface lies where it should.
-_AGREES = float(__import__('os').environ.get('AG','0.95'))
-_SAME_AGREEMENT = float(__import__('os').environ.get('SAG','0.01'))
+_AGREES = 0.95
+# Poses whose agreement differs by less are told apart by the points.
+_SAME_AGREEMENT = 0.01
 # Depth known to this share of itself tells where a point is to be expected.
 _KNOWN_DEPTH = 0.15
 # Where a rotation leaves less than this, no translation can be told.
@@ -64,6 +78,7 @@ class Alignment:
         translation_sigma: standard deviation of the translation, m.
         residual_px: robust standard deviation of the reprojection residual, pixels.
         condition: condition number of the fit.
+        likeness: factor on ``covariance`` because neighbouring points err alike.
         median_flow_px: median displacement of the matched points.
         parallax_px: median displacement that the translation alone explains.
         holds_translation: the translation is an expectation, the pictures do not tell it.
@@ -83,6 +98,7 @@ class Alignment:
     translation_sigma: float = float('inf')
     residual_px: float = 0.0
     condition: float = float('inf')
+    likeness: float = 1.0
     median_flow_px: float = 0.0
     parallax_px: float = 0.0
     holds_translation: bool = False
@@ -202,9 +218,10 @@ class Aligner:
             guess = _expected_pixels(pair.keyframe, best.target_from_source, guess)
             pose = [best.target_from_source]
             again = self._fit_matches(pair, guess, self._matches_near(pair, guess), pose, [])
-            if again.inliers <= best.inliers:
+            enough = again.inliers < _WORTH_ANOTHER * best.inliers
+            best = max(best, again, key=lambda a: a.inliers)
+            if enough:
                 break
-            best = again
         return best
 
     def _fit_matches(
@@ -234,10 +251,13 @@ class Aligner:
         )
         if len(points) < _MIN_FIT_POINTS:
             return unfitted
-        fit = self._fit(points, frame, starts, seeds, pair.surface)
+        alike = likeness(unfitted.median_flow_px, points.pixel_variance)
+        # the fit takes points for independent, so the surface counts more by what they are not
+        surface = pair.surface and pair.surface.counted(alike)
+        fit = self._fit(points, frame, starts, seeds, surface)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted
-        return self._fitted(unfitted, frame, fit)
+        return self._fitted(dataclasses.replace(unfitted, likeness=alike), frame, fit)
 
     def _fit(
         self,
@@ -253,7 +273,8 @@ class Aligner:
         closed = closed_form_pose(points, camera)
         if closed is not None:
             candidates.append(closed)
-        chosen = [min(candidates, key=lambda pose: start_cost(points, camera, pose))]
+        problem = PoseProblem(points, camera)
+        chosen = [min(candidates, key=problem.misfit)]
         if seeds:
             rotation = fit_rotation(points, camera, starts[0])
             if _unexplained_px(points, frame, rotation) > _MIN_PARALLAX_PX:
@@ -262,9 +283,12 @@ class Aligner:
                     chosen.append(torch.from_numpy(pose).to(self._device))
         if seeds:
             iterations = max(iterations, _FIRST_ITERATIONS)
-        fits = [fit_pose(points, camera, pose, iterations, surface) for pose in chosen]
+        fits = [fit_pose(problem, pose, iterations, surface=surface) for pose in chosen]
         scale = min(fit.scale for fit in fits)
-        return min(fits, key=lambda fit: fit.cost(scale))
+        best = min(fits, key=lambda fit: fit.cost(scale))
+        if problem.misfit(best.target_from_source) < problem.misfit(chosen[0]) + _PULLED_AWAY:
+            return best
+        return fit_pose(problem, chosen[0], iterations, SIFTING, surface)
 
     def _fitted(self, alignment: Alignment, frame: PreparedFrame, fit: PoseFit) -> Alignment:
         """Complete an alignment with what the fit found."""
@@ -283,7 +307,7 @@ class Aligner:
             residual_px=float(_SIGMA_OF_MEDIAN * error_px.median()),
             condition=fit.condition,
             parallax_px=_parallax(points, frame, fit),
-            surface=_pair_prior(fit),
+            surface=_pair_prior(fit, alignment.likeness),
             agreement=fit.surface.agreement if fit.surface else 0.0,
         )
 
@@ -297,11 +321,11 @@ def _most_trusted(candidates: list[Alignment]) -> Alignment:
     return max(near, key=lambda a: a.inliers)
 
 
-def _pair_prior(fit: PoseFit) -> PairPrior | None:
-    on = fit.surface
-    if on is None:
+def _pair_prior(fit: PoseFit, count: float) -> PairPrior | None:
+    if fit.surface is None:
         return None
-    return PairPrior(fit.target_from_source, *on.normal_equations())
+    hessian, gradient = fit.surface.normal_equations()
+    return PairPrior(fit.target_from_source, hessian / count, gradient / count)
 
 
 def _by_depth(alignment: Alignment, fit: SurfaceFit) -> Alignment:
@@ -318,9 +342,20 @@ def _by_depth(alignment: Alignment, fit: SurfaceFit) -> Alignment:
         translation_sigma=float(np.sqrt(np.trace(covariance[:3, :3]) / 3.0)),
         residual_px=0.0,
         condition=fit.condition,
+        likeness=1.0,
         surface=PairPrior(fit.target_from_source, fit.hessian, torch.zeros_like(fit.hessian[0])),
         agreement=fit.agreement,
     )
+
+
+def likeness(flow_px: float, pixel_variance: Tensor) -> float:
+    """Return the factor that a covariance of independent points has to grow by.
+
+    What lens, shutter and changing views add to flow is smooth over the picture: many points
+    share one error, which does not average out.
+    """
+    share = (MODEL_ERROR * flow_px) ** 2 / float(pixel_variance.median())
+    return 1.0 + _ALIKE * min(share, 1.0)
 
 
 def _expected_pixels(

@@ -16,7 +16,8 @@ class KeyframeConfig:
 
     max_flow: float = option(
         0.05,
-        'Median flow since the key frame at which a new one is taken.',
+        'Median flow since the key frame at which a new one is taken; twice that where depth is '
+        'measured.',
         unit='fraction of the image width',
         ge=0.005,
         le=0.5,
@@ -72,7 +73,7 @@ class TrackingConfig:
 
     min_points: int = option(
         50,
-        'Fewer matched points with depth than this is LOST.',
+        'Fewer matched points with depth, or inliers, than this is LOST.',
         unit='points',
         ge=6,
         le=10000,

@@ -15,7 +15,7 @@ from flowcam_ros.odometry.keyframe import Keyframe
 
 _MIN_MATCHED_SHARE = 0.2
 _DEGRADED_MATCHED_SHARE = 0.35
-_BAD_CONDITION = 1e6
+_BAD_CONDITION = 3e3
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def judge(
     if share < _MIN_MATCHED_SHARE:
         return Verdict(otherwise, 'flow')
     if alignment.inlier_ratio < tracking.min_inlier_ratio:
+        return Verdict(otherwise, 'outliers')
+    if alignment.inliers < tracking.min_points:
         return Verdict(otherwise, 'outliers')
     if alignment.inlier_ratio < tracking.degraded_inlier_ratio:
         return Verdict(TrackingState.DEGRADED, 'outliers')

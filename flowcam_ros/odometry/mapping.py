@@ -24,6 +24,9 @@ from flowcam_ros.odometry.pose_solver import fit_rotation
 _MIN_PARALLAX_PX = 1.0
 # The first map is built once the translation explains this much.
 _START_PARALLAX_PX = 5.0
+# The first map defines the unit of length; one built after a loss can only guess it.
+_FIRST_UNIT_SIGMA = 1e-3
+_GUESSED_UNIT_SIGMA = 0.5
 
 
 @runtime_checkable
@@ -33,10 +36,14 @@ class Mapper(Protocol):
     Attributes:
         scale_source: 'depth', 'stereo', 'network' or 'none'.
         carries_points: whether points are worth keeping from key frame to key frame.
+        unit_sigma: what is unknown of the unit of length, as a share of it.
+        patience: factor on how long key frames last.
     """
 
     scale_source: str
     carries_points: bool
+    unit_sigma: float
+    patience: float
 
     @property
     def ready(self) -> bool:
@@ -79,6 +86,10 @@ class Mapper(Protocol):
         """Return the alignment without what the pictures cannot tell."""
         ...
 
+    def restart(self) -> None:
+        """Take note that nothing joins the next key frame to those before."""
+        ...
+
     def learn(self, keyframe: Keyframe, frame: PreparedFrame, alignment: Alignment) -> Keyframe:
         """Return the key frame with its depth improved by one fitted frame."""
         ...
@@ -88,6 +99,9 @@ class MeasuredMapper:
     """Depth measured anew for each key frame."""
 
     carries_points = False
+    unit_sigma = 0.0
+    # its depth does not grow old: fewer key frames, and less is lost from one to the next
+    patience = 2.0
 
     def __init__(self, source: DepthSource) -> None:
         self._source = source
@@ -134,6 +148,9 @@ class MeasuredMapper:
         """See Mapper; measured depth leaves nothing open."""
         return alignment
 
+    def restart(self) -> None:
+        """See Mapper; measured depth needs nothing of the past."""
+
     def learn(self, keyframe: Keyframe, frame: PreparedFrame, alignment: Alignment) -> Keyframe:
         """See Mapper; measured depth stays as it is."""
         return keyframe
@@ -143,11 +160,14 @@ class MotionMapper:
     """Depth from motion alone; poses are up to scale."""
 
     carries_points = True
+    # new views have to become part of the map before the old ones are gone
+    patience = 1.0
 
     def __init__(self, flow: FlowEstimator) -> None:
         self._flow = flow
         self._filter = MotionDepth()
         self._ready = False
+        self.unit_sigma = _FIRST_UNIT_SIGMA
         self.scale_source = self._filter.scale_source
 
     @property
@@ -217,6 +237,11 @@ class MotionMapper:
             translation_sigma=unseen,
             holds_translation=True,
         )
+
+    def restart(self) -> None:
+        """See Mapper; the map has to be built anew, and its scale is a guess."""
+        self._ready = False
+        self.unit_sigma = _GUESSED_UNIT_SIGMA
 
     def learn(self, keyframe: Keyframe, frame: PreparedFrame, alignment: Alignment) -> Keyframe:
         """See Mapper."""

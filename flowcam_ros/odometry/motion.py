@@ -10,6 +10,8 @@ from scipy.spatial.transform import Rotation
 from flowcam_ros.geometry.covariance import Matrix6, rotated
 from flowcam_ros.geometry.se3 import Matrix4
 
+_COAST_NS = 150_000_000
+
 Twist = Float[np.ndarray, '6']
 
 
@@ -24,6 +26,7 @@ class MotionModel:
     def __init__(self, linear_sigma: float, angular_sigma: float) -> None:
         self._sigmas = np.array([linear_sigma] * 3 + [angular_sigma] * 3)
         self._stamp_ns: int | None = None
+        self._translated_ns: int | None = None
         self._pose: Matrix4 = np.eye(4)
         self._covariance: Matrix6 = np.zeros((6, 6))
         self.halt()
@@ -34,7 +37,12 @@ class MotionModel:
         self._twist_covariance: Matrix6 = np.diag(self._sigmas**2)
 
     def accept(
-        self, stamp_ns: int, pose: Matrix4, covariance: Matrix6, step_covariance: Matrix6
+        self,
+        stamp_ns: int,
+        pose: Matrix4,
+        covariance: Matrix6,
+        step_covariance: Matrix6,
+        tells_translation: bool = True,
     ) -> None:
         """Take a believed pose.
 
@@ -43,7 +51,10 @@ class MotionModel:
             pose: world_from_camera.
             covariance: (6, 6) of the pose, world axes.
             step_covariance: (6, 6) of the motion since the last believed pose, world axes.
+            tells_translation: False if the translation is an expectation.
         """
+        if tells_translation:
+            self._translated_ns = stamp_ns
         if self._stamp_ns is not None and stamp_ns > self._stamp_ns:
             seconds = (stamp_ns - self._stamp_ns) * 1e-9
             camera_from_world = pose[:3, :3].T
@@ -60,6 +71,15 @@ class MotionModel:
         step[:3, :3] = Rotation.from_rotvec(self._twist[3:] * seconds).as_matrix()
         step[:3, 3] = step[:3, :3] @ self._twist[:3] * seconds
         return self._pose @ step
+
+    def coast(self, stamp_ns: int) -> Matrix4:
+        """Return the pose to assume where the pictures do not tell the translation.
+
+        Goes on for a moment, so that a new key frame does not stop the camera, then stays.
+        """
+        since = None if self._translated_ns is None else stamp_ns - self._translated_ns
+        coasts = since is not None and since <= _COAST_NS
+        return self.predict(stamp_ns, _COAST_NS * 1e-9) if coasts else self._pose
 
     def predicted_covariance(self, stamp_ns: int) -> Matrix6:
         """Return the covariance of a prediction; grows with the time since the last belief."""

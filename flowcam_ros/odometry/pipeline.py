@@ -51,7 +51,7 @@ class VisualOdometry:
         self.reset()
 
     def _build(self) -> None:
-        self._flow = make_flow(self._config.flow)
+        self._flow = make_flow(self._config.flow, self._device)
         self._aligner = Aligner(self._config, self._flow, self._device)
         self._window = SlidingWindow(
             self._config.window, self._config.flow.max_inconsistency, self._device
@@ -68,6 +68,7 @@ class VisualOdometry:
         self._keyframe: Keyframe | None = None
         self._recovery: Keyframe | None = None
         self._window.clear()
+        self._fit_before: Matrix6 = np.zeros((6, 6))
         self._measured: DepthEstimate | None = None
         self._diagnosis: Diagnosis | None = None
         self._attempt: tuple[Keyframe, Alignment] | None = None
@@ -160,6 +161,7 @@ class VisualOdometry:
             return self._answer(mapper, frame, verdict, pose, covariance)
         self._keyframe = keyframe
         self._window.clear()
+        self._fit_before = np.zeros((6, 6))
         self._motion.accept(frame.stamp_ns, pose, covariance, covariance)
         verdict = self._while_starting(mapper, Verdict(TrackingState.TRACKING))
         return self._answer(mapper, frame, verdict, pose, covariance, is_keyframe=True)
@@ -215,9 +217,10 @@ class VisualOdometry:
     ) -> Alignment:
         expected = se3.inverse(predicted) @ keyframe.world_from_camera
         held = se3.inverse(self._motion.last_pose) @ keyframe.world_from_camera
+        coasted = se3.inverse(self._motion.coast(frame.stamp_ns)) @ keyframe.world_from_camera
         starts = [expected, held]
         alignment = self._aligner.align(keyframe, frame, measured, starts, mapper.seeds)
-        return mapper.constrain(alignment, keyframe, held)
+        return mapper.constrain(alignment, keyframe, coasted)
 
     def _accept(
         self,
@@ -233,17 +236,22 @@ class VisualOdometry:
         world_from_key = keyframe.world_from_camera
         if keyframe is not self._keyframe:
             self._window.clear()
+            mapper.restart()
+            self._fit_before = np.zeros((6, 6))
         key_from_camera = se3.inverse(alignment.target_from_source)
         pose = se3.orthonormalized(world_from_key @ key_from_camera)
         fit = alignment.covariance
         assert fit is not None  # a believed fit has one
-        covariance = of_product(world_from_key, keyframe.covariance, key_from_camera, fit) + _FLOOR
-        # this frame and the one before were fitted to the key frame independently
-        step = 2.0 * rotated(fit, world_from_key[:3, :3])
+        error = alignment.likeness * fit
+        covariance = of_product(world_from_key, keyframe.covariance, key_from_camera, error)
+        covariance += _FLOOR
+        # this frame and the one before share the errors that points have in common
+        step = rotated(fit + self._fit_before, world_from_key[:3, :3])
+        self._fit_before = fit
         with watch.step('learn'):
             keyframe = mapper.learn(keyframe, frame, alignment)
         successor = None
-        if self._is_due(keyframe, alignment):
+        if self._is_due(mapper, keyframe, alignment):
             with watch.step('keyframe'):
                 succession = succeed(
                     self._window,
@@ -256,17 +264,20 @@ class VisualOdometry:
                     covariance,
                     self._config,
                 )
-            pose, covariance = succession.world_from_camera, succession.covariance
+            pose, covariance = succession.world_from_camera, succession.covariance + _FLOOR
             successor = succession.keyframe
+            if successor is not None:
+                self._fit_before = np.zeros((6, 6))
         self._keyframe, self._recovery = successor or keyframe, None
-        self._motion.accept(frame.stamp_ns, pose, covariance, step)
+        tells = not alignment.holds_translation
+        self._motion.accept(frame.stamp_ns, pose, covariance, step, tells)
         verdict = self._while_starting(mapper, verdict)
         is_new = successor is not None
         return self._answer(mapper, frame, verdict, pose, covariance, is_new, alignment)
 
-    def _is_due(self, keyframe: Keyframe, alignment: Alignment) -> bool:
+    def _is_due(self, mapper: Mapper, keyframe: Keyframe, alignment: Alignment) -> bool:
         """Whether the picture has changed so much that the next frames want a newer key frame."""
-        limit = self._config.keyframe.max_flow * keyframe.frame.camera.width
+        limit = mapper.patience * self._config.keyframe.max_flow * keyframe.frame.camera.width
         overlap = alignment.matched / max(len(keyframe), 1)
         return alignment.median_flow_px > limit or overlap < self._config.keyframe.min_overlap
 

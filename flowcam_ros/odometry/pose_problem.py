@@ -18,8 +18,10 @@ from flowcam_ros.odometry.reprojection import (
     derivatives,
     reproject,
 )
-from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost, student_weight
+from flowcam_ros.odometry.robust import CHI2_BEHIND, Kernel, robust_scale
 from flowcam_ros.odometry.scene_flow import Correspondences
+
+_UNEXPLAINED_CHI2 = 9.0
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,10 @@ class Residuals:
         """Return by how much errors exceed what their variances say."""
         return robust_scale(self.chi2_pixel)
 
-    def cost(self, scale: float) -> float:
+    def cost(self, scale: float, kernel: Kernel) -> float:
         """Return the mean robust cost."""
-        pixel = student_cost(self.chi2_pixel / scale**2, 2.0)
-        depth = student_cost(self.chi2_depth / scale**2, 1.0)
+        pixel = kernel.cost(self.chi2_pixel / scale**2, 2.0)
+        depth = kernel.cost(self.chi2_depth / scale**2, 1.0)
         return float((pixel + depth).mean())
 
 
@@ -76,10 +78,15 @@ class NormalEquations:
 
 
 class PoseProblem:
-    """One set of correspondences, evaluated at any pose and depths."""
+    """One set of correspondences, evaluated at any pose and depths.
+
+    Args:
+        points: the correspondences.
+        camera: the undistorted camera of both images.
+    """
 
     def __init__(self, points: Correspondences, camera: CameraModel) -> None:
-        self._points = points
+        self.points = points
         self._camera = camera
         self._rays = rays(camera, points.source)
         self._target = torch.cat([points.target, points.target_inverse_depth.unsqueeze(-1)], -1)
@@ -96,17 +103,31 @@ class PoseProblem:
         """Return the residuals at a pose (target_from_source) and inverse depths."""
         seen = reproject(self._camera, self._rays, depth, pose)
         residual = seen.predicted - self._target
-        prior = depth - self._points.inverse_depth
+        prior = depth - self.points.inverse_depth
         chi2 = (residual[:, :2] ** 2).sum(-1) * self._pixel_information
         chi2 = chi2 + prior**2 * self._prior_information
         chi2 = chi2.masked_fill(~seen.ahead, CHI2_BEHIND)
         chi2_depth = residual[:, 2] ** 2 * self._target_information
         return Residuals(seen, residual, prior, chi2, chi2_depth)
 
-    def normal_equations(self, at: Residuals, scale: float) -> NormalEquations:
+    def misfit(self, pose: Float[Tensor, '4 4']) -> float:
+        """Return the share of the points that a pose leaves unexplained, 0 to 1.
+
+        Each point counts by its error at its best depth, up to a limit: a pose that explains many
+        points exactly beats one that explains all of them badly, which is what separates the
+        camera's motion from that of things before it.
+        """
+        at = self.residuals(pose, self.points.inverse_depth)
+        _, by_depth = derivatives(self._camera, at.seen)
+        slope = (by_depth[:, :2] * at.residual[:, :2]).sum(-1) * self._pixel_information
+        curvature = (by_depth[:, :2] ** 2).sum(-1) * self._pixel_information
+        chi2 = at.chi2_pixel - slope**2 / (curvature + self._prior_information)
+        return float(chi2.clamp(0.0, _UNEXPLAINED_CHI2).mean()) / _UNEXPLAINED_CHI2
+
+    def normal_equations(self, at: Residuals, scale: float, kernel: Kernel) -> NormalEquations:
         """Weight the residuals robustly and eliminate the depths (Schur complement)."""
-        weights = student_weight(at.chi2_pixel / scale**2, 2.0)
-        depth_weights = student_weight(at.chi2_depth / scale**2, 1.0)
+        weights = kernel.weight(at.chi2_pixel / scale**2, 2.0)
+        depth_weights = kernel.weight(at.chi2_depth / scale**2, 1.0)
         pixel = self._pixel_information * weights
         target = self._target_information * depth_weights
         information = torch.stack([pixel, pixel, target], -1) / scale**2

@@ -23,7 +23,7 @@ from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.small_motion import small_motion
 from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals
-from flowcam_ros.odometry.robust import student_cost
+from flowcam_ros.odometry.robust import FORGIVING, Kernel
 from flowcam_ros.odometry.scene_flow import Correspondences
 from flowcam_ros.odometry.surface import SurfaceResiduals, SurfaceTerm
 
@@ -31,7 +31,7 @@ from flowcam_ros.odometry.surface import SurfaceResiduals, SurfaceTerm
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1e-4, 1e-6, 1e4
 # A step that moves no typical point by more than this is the last.
 _SMALL_STEP_PX = 1e-3
-_SMALL_IMPROVEMENT = 1e-6
+_SMALL_IMPROVEMENT = 1e-5
 
 
 @dataclass(frozen=True)
@@ -60,36 +60,35 @@ class PoseFit:
 
     def cost(self, scale: float) -> float:
         """Return the mean robust cost of pixels and depths; compares fits of the same points."""
-        return float(student_cost(self.chi2 / scale**2, 2.0).mean())
+        return float(FORGIVING.cost(self.chi2 / scale**2, 2.0).mean())
 
 
 def fit_pose(
-    points: Correspondences,
-    camera: CameraModel,
+    problem: PoseProblem,
     start: Float[Tensor, '4 4'],
     iterations: int,
+    kernel: Kernel = FORGIVING,
     surface: SurfaceTerm | None = None,
 ) -> PoseFit:
-    """Fit ``target_from_source`` by Gauss-Newton with damping and Student-t weights.
+    """Fit ``target_from_source`` by Gauss-Newton with damping and robust weights.
 
-    ``camera`` is the undistorted camera of both images, ``start`` a first guess; ``surface`` is
-    fitted along where given.
+    ``start`` is a first guess; depths start from what is known of them. ``surface`` is fitted
+    along where given.
     """
-    problem = PoseProblem(points, camera)
-    pose, depth = start.clone(), points.inverse_depth.clone()
+    pose, depth = start, problem.points.inverse_depth
     at = problem.residuals(pose, depth)
     on = surface.residuals(pose) if surface else None
     damping = _FIRST_DAMPING
     for _ in range(iterations):
         scale = at.scale()
-        system = _joint(problem.normal_equations(at, scale), on)
+        system = _joint(problem.normal_equations(at, scale, kernel), on)
         step = _damped_step(system, damping)
         new_pose, new_depth = small_motion(step) @ pose, system.updated_depth(depth, step)
         candidate = problem.residuals(new_pose, new_depth)
-        improvement = at.cost(scale) - candidate.cost(scale)
+        improvement = at.cost(scale, kernel) - candidate.cost(scale, kernel)
         new_on = surface.residuals(new_pose) if surface else None
         if on is not None and new_on is not None:
-            improvement += on.improvement(new_on) / len(points)
+            improvement += on.improvement(new_on) / len(problem.points)
         if improvement >= 0:
             pose, depth, at, on = new_pose, new_depth, candidate, new_on
             damping = max(damping * 0.1, _MIN_DAMPING)
@@ -100,7 +99,7 @@ def fit_pose(
             damping *= 10.0
             if damping > _MAX_DAMPING:
                 break
-    return _result(problem, at, on, depth)
+    return _result(problem, at, on, depth, kernel)
 
 
 def _joint(system: NormalEquations, on: SurfaceResiduals | None) -> NormalEquations:
@@ -119,16 +118,15 @@ def _damped_step(system: NormalEquations, damping: float) -> Tensor:
     return torch.linalg.solve(system.hessian + torch.diag(diagonal + 1e-300), -system.gradient)
 
 
-def start_cost(points: Correspondences, camera: CameraModel, start: Float[Tensor, '4 4']) -> float:
-    """Return the robust cost of a first guess in units that compare guesses of the same points."""
-    return PoseProblem(points, camera).residuals(start, points.inverse_depth).cost(scale=1.0)
-
-
 def _result(
-    problem: PoseProblem, at: Residuals, on: SurfaceResiduals | None, depth: Tensor
+    problem: PoseProblem,
+    at: Residuals,
+    on: SurfaceResiduals | None,
+    depth: Tensor,
+    kernel: Kernel,
 ) -> PoseFit:
     scale = at.scale()
-    system = _joint(problem.normal_equations(at, scale), on)
+    system = _joint(problem.normal_equations(at, scale, kernel), on)
     diagonal = system.hessian.diagonal().clamp_min(1e-30).sqrt()
     outer = torch.outer(diagonal, diagonal)
     scaled = system.hessian / outer

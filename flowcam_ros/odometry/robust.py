@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Student's t as the distribution of residuals, and robust numbers taken from it."""
+"""How much residuals count, and robust numbers taken from them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from torch import Tensor
 
-# Close to least squares inside, weights like 1 / r^2 outside.
+# Student's t: close to least squares inside, weights like 1 / r^2 outside.
 _DEGREES_OF_FREEDOM = 4.0
-# Half of the squared errors of two degrees of freedom lie below 2 ln 2.
-_MEDIAN_CHI2 = 1.386
+# Nearly a third of the squared errors of two degrees of freedom lie below 0.713; that leaves the
+# scale alone even where most points are on things that move.
+_LOW_SHARE, _LOW_CHI2 = 0.3, 0.713
 # Errors far below their variances mean that the variances are too large, not perfect data.
 _MIN_SCALE = 0.3
 # Squared error of points behind the camera: beyond any inlier.
@@ -25,6 +29,20 @@ def student_cost(chi2: Tensor, dimension: float) -> Tensor:
     return 0.5 * (_DEGREES_OF_FREEDOM + dimension) * (chi2 / _DEGREES_OF_FREEDOM).log1p()
 
 
+def sifting_weight(chi2: Tensor, dimension: float) -> Tensor:
+    """Return the same of a cost that levels off (Geman and McClure 1985)."""
+    return (1.0 + chi2 / _turning_point(dimension)) ** -2
+
+
+def sifting_cost(chi2: Tensor, dimension: float) -> Tensor:
+    """Return the cost that :func:`sifting_weight` belongs to."""
+    return 0.5 * chi2 / (1.0 + chi2 / _turning_point(dimension))
+
+
+def _turning_point(dimension: float) -> float:
+    return 4.0 + 2.5 * dimension
+
+
 def robust_scale(chi2: Tensor) -> float:
     """Return by how much 2-D errors exceed what their variances say (standard deviation).
 
@@ -33,4 +51,24 @@ def robust_scale(chi2: Tensor) -> float:
     """
     if not len(chi2):
         return 1.0
-    return max(float((chi2.median() / _MEDIAN_CHI2) ** 0.5), _MIN_SCALE)
+    rank = max(1, round(_LOW_SHARE * len(chi2)))
+    return max(float((chi2.kthvalue(rank).values / _LOW_CHI2) ** 0.5), _MIN_SCALE)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A robust cost of residuals, as functions of their squared length and their dimension.
+
+    Attributes:
+        weight: of the residuals in the normal equations.
+        cost: that the weights belong to.
+    """
+
+    weight: Callable[[Tensor, float], Tensor]
+    cost: Callable[[Tensor, float], Tensor]
+
+
+# Finds its way from far, but many outliers of one mind pull it along.
+FORGIVING = Kernel(student_weight, student_cost)
+# Needs a good start; a thing that moves before the camera pulls no more.
+SIFTING = Kernel(sifting_weight, sifting_cost)

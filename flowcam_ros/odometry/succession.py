@@ -65,7 +65,8 @@ def succeed(
         successor = _successor(frame, depth, followed, world_from_camera, covariance, config)
         return Succession(world_from_camera, covariance, successor)
     if not len(window):
-        window.begin(keyframe, None if measured is None else keyframe.depth)
+        depth_then = None if measured is None else keyframe.depth
+        window.begin(keyframe, depth_then, mapper.unit_sigma)
     joined = window.join(keyframe, frame, measured, alignment, world_from_camera)
     pose, covariance = joined.world_from_camera, joined.covariance
     depth = mapper.follow(_rescaled(keyframe, joined), frame, measured, joined.new_from_old)

@@ -8,6 +8,7 @@ that the frame measures where the pose puts them: point to plane, in units of th
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from dataclasses import dataclass
 
@@ -139,6 +140,7 @@ class SurfaceResiduals:
         scale: by how much errors exceed what their variances say (standard deviation).
         agreement: share of the planes seen with depth that lie on it; 0 where too few planes are
             seen to tell.
+        count: factor on cost and information.
     """
 
     residual: Float[Tensor, ' n']
@@ -148,19 +150,20 @@ class SurfaceResiduals:
     by_motion: Float[Tensor, '6 n']
     scale: float
     agreement: float
+    count: float
 
     def normal_equations(self) -> tuple[Float[Tensor, '6 6'], Float[Tensor, ' 6']]:
         """Return Hessian and gradient of the robust cost by a small motion."""
         variance = self.scale**2
-        weights = student_weight(self.chi2 / variance, 1.0) * self.information / (variance / _W)
-        weighted = self.by_motion * weights
+        weights = student_weight(self.chi2 / variance, 1.0) * self.information
+        weighted = self.by_motion * (weights * (_W * self.count / variance))
         return weighted @ self.by_motion.T, weighted @ self.residual
 
     def improvement(self, after: SurfaceResiduals) -> float:
         """Return by how much the robust cost of the planes known in both has fallen."""
         variance = self.scale**2
         change = student_cost(self.chi2 / variance, 1.0) - student_cost(after.chi2 / variance, 1.0)
-        return _W*float((change * (self.known & after.known)).sum())
+        return _W * self.count * float((change * (self.known & after.known)).sum())
 
 
 class SurfaceTerm:
@@ -183,6 +186,13 @@ class SurfaceTerm:
         self._centre = new([[camera.cx], [camera.cy]])
         self._last = new([[camera.width - 1.0], [camera.height - 1.0]])
         self._stride = new([1.0, camera.width])
+        self._count = 1.0
+
+    def counted(self, factor: float) -> SurfaceTerm:
+        """Return the same term with its cost and information multiplied."""
+        result = copy.copy(self)
+        result._count = factor
+        return result
 
     def residuals(self, pose: Float[Tensor, '4 4'], gate: float = _GATE) -> SurfaceResiduals:
         """Compare the planes moved by ``pose`` (target_from_source) with the measured depth.
@@ -216,7 +226,7 @@ class SurfaceTerm:
         by_motion = torch.cat([-predicted * planes, torch.linalg.cross(planes, ray, dim=0)])
         scale = max(float((chi2[known].median() / _MEDIAN_CHI2) ** 0.5), _MIN_SCALE)
         agreement = _share(inside, seen, confirmed)
-        return SurfaceResiduals(residual, chi2, information, known, by_motion, scale, agreement)
+        return SurfaceResiduals(residual, chi2, information, known, by_motion, scale, agreement, self._count)
 
 
 def _share(

@@ -42,8 +42,6 @@ from flowcam_ros.odometry.window_problem import (
 )
 from flowcam_ros.odometry.window_solver import WindowFit, fit_window
 
-# Without measured depth the first distance defines the unit; how closely it is held.
-_UNIT_SIGMA = 1e-3
 _INLIER_CHI2 = 16.0
 _NEAREST_Z = 0.05  # of a point in the new key frame, relative to its depth in the old one
 
@@ -84,14 +82,19 @@ class SlidingWindow:
         self._sightings: list[Sighting] = []
         self._joining: list[Sighting] = []
         self._prior: WindowPrior | None = None
-        self._scale = 1.0
+        self._scale, self._likeness, self._unit_sigma = 1.0, 1.0, 0.0
 
     def __len__(self) -> int:
         return len(self._hosts)
 
-    def begin(self, keyframe: Keyframe, measured: DepthEstimate | None) -> None:
-        """Start anew with one key frame whose pose is known as well as it says."""
+    def begin(self, keyframe: Keyframe, measured: DepthEstimate | None, unit_sigma: float) -> None:
+        """Start anew with one key frame whose pose is known as well as it says.
+
+        Without measured depth the way to the next key frame defines the unit; ``unit_sigma`` is
+        what is unknown of it, as a share.
+        """
         self.clear()
+        self._unit_sigma = unit_sigma
         pose = keyframe.world_from_camera
         information = np.linalg.inv(rotated(keyframe.covariance, pose[:3, :3].T))
         self._prior = prior_of_one(self._tensor(pose), self._tensor(information))
@@ -121,6 +124,7 @@ class SlidingWindow:
             last = make_host(keyframe, None, self._config.points)
             self._define_unit(world_from_camera)
         self._hosts[-1] = last
+        self._likeness = alignment.likeness
         self._joining = self._seen_in(frame, measured, alignment, world_from_camera)
         poses = [host.keyframe.world_from_camera for host in self._hosts]
         state = WindowState(
@@ -153,7 +157,7 @@ class SlidingWindow:
         assert self._prior is not None  # begin() comes first
         if len(self._hosts) == 1:
             only = prior_of_one(self._prior.poses[0], self._prior.hessian[:6, :6])
-            self._prior = with_known_length(only, self._tensor(second), _UNIT_SIGMA)
+            self._prior = with_known_length(only, self._tensor(second), self._unit_sigma)
 
     def _seen_in(
         self,
@@ -202,14 +206,16 @@ class SlidingWindow:
         parts = []
         for number, sighting in enumerate(self._joining, len(self._sightings)):
             count = len(sighting.information)
-            z = fit.at.seen.moved[number, :count, 2].cpu()
-            near = fit.at.chi2_pixel[number, :count].cpu() < _INLIER_CHI2 * fit.scale**2
-            good = (near & (z > _NEAREST_Z)).numpy() & (sighting.information > 0)
-            inverse = fit.at.seen.depth[number, :count].cpu() / z
-            variance = 1.0 / (fit.system.curvature[sighting.host, :count].cpu() * z**4)
-            parts.append((sighting.pixel[good], inverse.numpy()[good], variance.numpy()[good]))
-        pixels, inverse, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return PointDepths(pixels, inverse.astype(np.float32), variance.astype(np.float32))
+            z = fit.at.seen.moved[number, :count, 2].cpu().numpy()
+            depth = fit.at.seen.depth[number, :count].cpu().numpy()
+            curvature = fit.system.curvature[sighting.host, :count].cpu().numpy()
+            chi2 = fit.at.chi2_pixel[number, :count].cpu().numpy()
+            good = (chi2 < _INLIER_CHI2 * fit.scale**2) & (sighting.information > 0)
+            good &= z > _NEAREST_Z
+            inverse, variance = depth[good] / z[good], 1.0 / (curvature[good] * z[good] ** 4)
+            parts.append((sighting.pixel[good], inverse, variance))
+        arrays = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return PointDepths(*(array.astype(np.float32) for array in arrays))
 
     def _drop_first(self) -> None:
         """Let the oldest key frame go; what it says of the others stays as a prior."""
@@ -245,7 +251,7 @@ class SlidingWindow:
             self._rows([s.depth_information for s in sightings]),
             stacked([s.pair for s in sightings], self._device),
         )
-        return WindowProblem(camera, points, batch, self._prior)
+        return WindowProblem(camera, points, batch, self._prior, self._likeness)
 
     def _rows(self, rows: list[np.ndarray], fill: float = 0.0) -> Tensor:
         """Return rows of any length as one tensor, filled up to the same length."""

@@ -127,6 +127,13 @@ class WindowProblem:
     """One window, evaluated at any state.
 
     Pose steps are small motions (translation, rotation vector) in each camera's own axes.
+
+    Args:
+        camera: undistorted, of all key frames.
+        points: of the key frames.
+        sightings: of the points.
+        prior: what is known of the poses besides.
+        likeness: so many sightings count as one, because neighbouring points err alike.
     """
 
     def __init__(
@@ -135,8 +142,10 @@ class WindowProblem:
         points: WindowPoints,
         sightings: Sightings,
         prior: WindowPrior,
+        likeness: float,
     ) -> None:
         self._camera = camera
+        self._likeness = likeness
         self._points = points
         self._sightings = sightings
         self._prior = prior
@@ -169,16 +178,16 @@ class WindowProblem:
         pixel = student_cost(at.chi2_pixel / scale**2, 2.0).sum()
         depth = student_cost(at.chi2_depth / scale**2, 1.0).sum()
         known = student_cost(at.chi2_prior / scale**2, 1.0).sum()
-        pair = self._sightings.pair.cost(at.seen.pose).sum()
-        return float(pixel + depth + known + pair) + self._prior.cost(at.state.poses)
+        apart = self._sightings.pair.cost(at.seen.pose).sum() + self._prior.cost(at.state.poses)
+        return float(pixel + depth + known) / self._likeness + float(apart)
 
     def system(self, at: WindowResiduals, scale: float) -> WindowSystem:
         """Weight the residuals robustly and build the normal equations."""
         s, points, state = self._sightings, self._points, at.state
-        variance = scale**2
-        pixel = s.pixel_information * student_weight(at.chi2_pixel / variance, 2.0) / variance
-        depth = s.depth_information * student_weight(at.chi2_depth / variance, 1.0) / variance
-        known = points.information * student_weight(at.chi2_prior / variance, 1.0) / variance
+        variance, counted = scale**2, scale**2 * self._likeness
+        pixel = s.pixel_information * student_weight(at.chi2_pixel / variance, 2.0) / counted
+        depth = s.depth_information * student_weight(at.chi2_depth / variance, 1.0) / counted
+        known = points.information * student_weight(at.chi2_prior / variance, 1.0) / counted
         information = torch.stack([pixel, pixel, depth], -1)
 
         by_motion, by_depth = derivatives(self._camera, at.seen)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth as messages: a depth image and an organised, coloured cloud in the optical frame."""
+"""Depth as messages: images of depth and variance, a coloured cloud in the optical frame."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import UInt8, UInt32
+from jaxtyping import Float, UInt8, UInt32
 from sensor_msgs.msg import Image, PointCloud2, PointField
 
 from flowcam_ros.depth.estimate import DepthEstimate
@@ -19,8 +19,28 @@ _FIELDS = [
 
 def depth_image_msg(estimate: DepthEstimate, frame_id: str) -> Image:
     """Return the depth as 32FC1, metres, NaN where unknown (REP-118)."""
-    depth = np.ascontiguousarray(estimate.depth(), dtype='<f4')
-    height, width = depth.shape
+    return _float_image(estimate.depth(), estimate, frame_id)
+
+
+def depth_variance_msg(estimate: DepthEstimate, frame_id: str) -> Image:
+    """Return the variance of the depth as 32FC1, square metres, NaN where unknown."""
+    return _float_image(depth_variance(estimate), estimate, frame_id)
+
+
+def depth_variance(estimate: DepthEstimate) -> Float[np.ndarray, 'height width']:
+    """Return the variance of z, float32, NaN where unknown: that of 1/z times z^4."""
+    with np.errstate(over='ignore', invalid='ignore'):
+        square = np.square(estimate.depth())
+        variance = estimate.variance * np.square(square)
+    variance[~np.isfinite(variance)] = np.nan
+    return variance
+
+
+def _float_image(
+    values: Float[np.ndarray, 'height width'], estimate: DepthEstimate, frame_id: str
+) -> Image:
+    values = np.ascontiguousarray(values, dtype='<f4')
+    height, width = values.shape
     msg = Image(
         header=header(estimate.stamp_ns, frame_id),
         height=height,
@@ -29,7 +49,7 @@ def depth_image_msg(estimate: DepthEstimate, frame_id: str) -> Image:
         is_bigendian=0,
         step=4 * width,
     )
-    msg.data.frombytes(depth.view(np.uint8).data.cast('B'))
+    msg.data.frombytes(values.view(np.uint8).data.cast('B'))
     return msg
 
 

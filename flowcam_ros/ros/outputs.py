@@ -21,7 +21,8 @@ from flowcam_ros.ros.conversions import (
     pose_stamped_msg,
     transform_msg,
 )
-from flowcam_ros.ros.depth_messages import cloud_msg, depth_image_msg
+from flowcam_ros.ros.debug_image import DebugImages
+from flowcam_ros.ros.depth_messages import cloud_msg, depth_image_msg, depth_variance_msg
 from flowcam_ros.ros.qos import NO_PUBLISHER_EVENTS, QosReporter, output_qos
 from flowcam_ros.ros.rate_limit import RateLimit
 from flowcam_ros.ros.recorder import PathRecorder, TrajectoryRecorder
@@ -37,6 +38,7 @@ class Outputs:
 
     Attributes:
         trajectory: every pose of this epoch, for ~/save_trajectory.
+        debug: what the estimator saw, as pictures.
     """
 
     def __init__(self, node: Node, config: OdometryNodeConfig, reporter: QosReporter) -> None:
@@ -45,6 +47,7 @@ class Outputs:
         self._path = _publisher(node, reporter, Path, 'path', 1, latched=True)
         self._status = _publisher(node, reporter, OdometryStatus, '~/status', 10)
         self._depth = _publisher(node, reporter, Image, 'depth/image_rect', 1)
+        self._variance = _publisher(node, reporter, Image, 'depth/variance', 1)
         self._cloud = _publisher(node, reporter, PointCloud2, 'depth/points', 1)
         self._broadcaster = TransformBroadcaster(node) if config.publish_tf else None
         self._paths = PathRecorder(config.path_max_size)
@@ -52,11 +55,14 @@ class Outputs:
         self._path_listeners = 0
         self._depth_limit = RateLimit()
         self.trajectory = TrajectoryRecorder(config.trajectory_max_size)
+        self.debug = DebugImages(node, config, reporter)
 
     def close(self) -> None:
         """Take the publishers off the graph."""
-        for publisher in (self._odom, self._path, self._status, self._depth, self._cloud):
+        depth = self._depth, self._variance, self._cloud
+        for publisher in (self._odom, self._path, self._status, *depth):
             self._node.destroy_publisher(publisher)
+        self.debug.close()
         if self._broadcaster is not None:
             self._node.destroy_publisher(self._broadcaster.pub_tf)
 
@@ -102,10 +108,12 @@ class Outputs:
     def publish_depth(
         self, stamp_ns: int, camera_frame: str, latest_depth: Callable[[], DepthEstimate | None]
     ) -> None:
-        """Send depth image and cloud, each if someone listens, at most at depth_rate."""
-        wants_image = self._depth.get_subscription_count() > 0
-        wants_cloud = self._cloud.get_subscription_count() > 0
-        if not (wants_image or wants_cloud) or not self._depth_limit.passes(
+        """Send depth, variance and cloud, each if someone listens, at most at depth_rate."""
+        wants_image, wants_variance, wants_cloud = (
+            publisher.get_subscription_count() > 0
+            for publisher in (self._depth, self._variance, self._cloud)
+        )
+        if not (wants_image or wants_variance or wants_cloud) or not self._depth_limit.passes(
             stamp_ns, self._config.depth_rate
         ):
             return
@@ -114,6 +122,8 @@ class Outputs:
             return
         if wants_image:
             self._depth.publish(depth_image_msg(estimate, camera_frame))
+        if wants_variance:
+            self._variance.publish(depth_variance_msg(estimate, camera_frame))
         if wants_cloud:
             decimation = self._config.cloud_decimation
             self._cloud.publish(cloud_msg(estimate, camera_frame, decimation))

@@ -16,6 +16,7 @@ from flowcam_ros.errors import FrameRejected
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.config import OdometryConfig
+from flowcam_ros.odometry.diagnosis import Diagnosis
 from flowcam_ros.odometry.estimate import PoseEstimate
 from flowcam_ros.odometry.node_options import OdometryNodeConfig
 from flowcam_ros.ros.conversions import body_motion, odom_from_world, stamp_ns, unbelieved
@@ -37,6 +38,10 @@ class Estimator(Protocol):
 
     def latest_depth(self) -> DepthEstimate | None:
         """Return the newest depth."""
+        ...
+
+    def diagnosis(self) -> Diagnosis | None:
+        """Return the inner workings of the last frame."""
         ...
 
     def reconfigure(self, config: OdometryConfig) -> None:
@@ -153,6 +158,7 @@ class FrameTracker:
         self._publish(estimate, epoch, base_from_camera)
         self._report(estimate, processing_ms)
         self._outputs.publish_depth(stamp, camera_frame, self._estimator.latest_depth)
+        self._outputs.debug.publish(stamp, camera_frame, self._estimator.diagnosis)
 
     def _epoch_of(
         self, estimate: PoseEstimate, camera_frame: str, base_from_camera: Matrix4 | None

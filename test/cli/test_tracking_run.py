@@ -13,8 +13,10 @@ import pytest
 
 from flowcam_ros.cli.run_report import percentiles, run_report
 from flowcam_ros.cli.tracking_run import TrackingRecord, track
+from flowcam_ros.errors import FrameRejected
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.odometry.config import OdometryConfig
+from flowcam_ros.odometry.estimate import PoseEstimate
 from flowcam_ros.odometry.pipeline import VisualOdometry
 from flowcam_ros.sequences import open_sequence
 
@@ -35,8 +37,8 @@ def test_refused_frames_repeat_the_last_pose_and_are_counted(recording: Path) ->
         yield tiny(frames[3])
         yield from frames[4:]
 
-    steps = []
-    record = track(damaged(), VisualOdometry(), lambda: steps.append(1))
+    steps: list[PoseEstimate | FrameRejected] = []
+    record = track(damaged(), VisualOdometry(), lambda _, outcome: steps.append(outcome))
     trajectory = record.trajectory()
     assert trajectory.stamps_ns.tolist() == [frame.stamp_ns for frame in frames]
     assert np.array_equal(trajectory.world_from_camera[0], np.eye(4))
@@ -45,6 +47,7 @@ def test_refused_frames_repeat_the_last_pose_and_are_counted(recording: Path) ->
     assert record.rejected['stamp'] == 1
     assert record.examples.keys() == record.rejected.keys()
     assert len(steps) == len(frames) + 1
+    assert sum(isinstance(outcome, FrameRejected) for outcome in steps) == 3
     assert len(record.frame_ms) == len(frames) - 2
     report = run_report(record, OdometryConfig(), {}, ['2 pictures could not be read'])
     assert report['frames'] == len(frames)

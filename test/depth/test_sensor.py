@@ -44,12 +44,13 @@ def test_wild_values_never_reach_the_estimate(share: float, seed: int) -> None:
     z[bad] = rng.choice(wild, bad.sum())
     result = measure(DepthImage(z, COLOR))
     assert result is not None
-    assert np.isfinite(result.inverse_depth).all()
-    assert (result.inverse_depth[bad] == 0).all()
-    assert np.isinf(result.variance[bad]).all()
-    assert (result.inverse_depth[~bad] > 0).all()
-    assert np.isfinite(result.variance[~bad]).all()
-    assert np.isnan(result.depth()[bad]).all()
+    np.testing.assert_allclose(result.inverse_depth[~bad], 1 / z[~bad], rtol=1e-6)
+    # bad pixels are unknown, or between neighbours that agree
+    filled = result.inverse_depth[bad]
+    assert ((filled == 0) | ((filled >= 0.2) & (filled <= 2.0))).all()
+    known = result.inverse_depth > 0
+    np.testing.assert_array_equal(np.isfinite(result.variance), known)
+    np.testing.assert_array_equal(np.isfinite(result.depth()), known)
 
 
 def test_a_range_that_leaves_nothing_is_refused() -> None:
@@ -65,13 +66,61 @@ def test_variance_is_large_at_depth_edges() -> None:
     assert result.variance[24, 32] > 100 * result.variance[24, 10]
 
 
+def test_a_steep_plane_is_no_step() -> None:
+    """Its variance is the sensor's noise, and half a pixel of slope."""
+    normal = np.array([0.1, 0.9, 0.3])
+    z = plane_in(COLOR, normal, 1.0)
+    z[(z < 0.2) | (z > 15.0)] = 0.0
+    result = measure(DepthImage(z, COLOR))
+    assert result is not None
+    inner = np.isfinite(result.variance)[1:-1, 1:-1]
+    assert inner.mean() > 0.5
+    slope = (normal[0] ** 2 + normal[1] ** 2) / COLOR.fx**2
+    expected = DepthConfig().noise ** 2 + slope / 12
+    found = result.variance[1:-1, 1:-1][inner]
+    assert np.median(found) == pytest.approx(expected, rel=0.01)
+    assert found.max() < 1.01 * expected
+
+
+def test_variance_knows_of_steps_two_pixels_away_and_no_farther() -> None:
+    z = np.full((48, 64), 2.0, np.float32)
+    z[:, 32:] = 1.5
+    result = measure(DepthImage(z, COLOR))
+    assert result is not None
+    wide = result.variance[24] > 10 * DepthConfig().noise ** 2
+    assert np.flatnonzero(wide).tolist() == [30, 31, 32, 33]
+
+
+def test_single_missing_pixels_of_a_surface_are_filled() -> None:
+    """Sensors that register their depth themselves leave a grid of such pixels."""
+    z = plane_in(COLOR, np.array([0.1, 0.2, 0.95]), 2.0)
+    holed = z.copy()
+    holed[::7] = 0.0
+    holed[:, ::9] = 0.0
+    result = measure(DepthImage(holed, COLOR))
+    assert result is not None
+    np.testing.assert_allclose(result.depth()[1:-1, 1:-1], z[1:-1, 1:-1], rtol=1e-3)
+
+
+def test_gaps_that_are_wider_or_lie_between_surfaces_stay_unknown() -> None:
+    z = np.full((48, 64), 2.0, np.float32)
+    z[:, 32:] = 4.0
+    z[:, 31] = 0.0  # between the surfaces
+    z[:, 50:52] = 0.0  # wider
+    result = measure(DepthImage(z, COLOR))
+    assert result is not None
+    assert (result.inverse_depth[:, 31] == 0).all()
+    assert (result.inverse_depth[:, 50:52] == 0).all()
+
+
 def plane_in(camera: CameraModel, normal: np.ndarray, distance: float) -> np.ndarray:
     """Depth of the plane {x : normal . x = distance} in a camera's own axes."""
     x, y = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     rays = np.stack(
         [(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, np.ones(x.shape)], -1
     )
-    return (distance / (rays @ normal)).astype(np.float32)
+    with np.errstate(divide='ignore'):
+        return (distance / (rays @ normal)).astype(np.float32)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_points_that_are_followed_go_on_with_what_is_known_of_them() -> None:
     )
     result = keyframe(np.full((240, 320), 0.5), known)
     kept = result.points.inverse_depth == np.float32(0.25)
-    assert 40 < kept.sum() <= 50
+    assert 30 < kept.sum() <= 50  # some share a cell, of which the best known stays
     assert abs(len(result) - len(first)) < 60
 
 

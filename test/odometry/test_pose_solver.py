@@ -14,6 +14,7 @@ from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.projection import project, rays
 from flowcam_ros.odometry.pose_problem import PoseProblem
 from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, fit_rotation
+from flowcam_ros.odometry.reprojection import derivatives
 from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose
 
 CAMERA = CameraModel(640, 480, 500.0, 500.0, 320.0, 240.0)
@@ -54,7 +55,7 @@ def scene(
 
 def fit(points: Correspondences, start: np.ndarray | None = None, iterations: int = 20) -> PoseFit:
     first = np.eye(4) if start is None else start
-    return fit_pose(points, CAMERA, torch.from_numpy(first), iterations)
+    return fit_pose(PoseProblem(points, CAMERA), torch.from_numpy(first), iterations)
 
 
 def error(result: PoseFit, motion: np.ndarray = MOTION) -> np.ndarray:
@@ -153,7 +154,7 @@ def test_derivatives_match_finite_differences() -> None:
     problem = PoseProblem(points, CAMERA)
     pose, depth = torch.from_numpy(MOTION), points.inverse_depth * 1.1
     at = problem.residuals(pose, depth)
-    by_pose, by_depth = problem.derivatives(at)
+    by_pose, by_depth = derivatives(CAMERA, at.seen)
     h = 1e-7
     for axis in range(6):
         twist = np.zeros(6)

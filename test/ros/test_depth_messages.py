@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.camera import CameraModel
-from flowcam_ros.ros.depth_messages import cloud_msg, depth_image_msg
+from flowcam_ros.ros.depth_messages import cloud_msg, depth_image_msg, depth_variance_msg
 
 WIDTH, HEIGHT = 13, 9
 CAMERA = CameraModel(WIDTH, HEIGHT, 20.0, 21.0, 6.2, 3.9)
@@ -79,3 +81,20 @@ def test_depth_image_is_metres_with_nan_where_unknown() -> None:
     depth = np.frombuffer(bytes(message.data), np.float32).reshape(HEIGHT, WIDTH)
     assert np.isnan(depth[2, 3])
     assert np.nansum(depth) == pytest.approx(2.0 * (HEIGHT * WIDTH - 1))
+
+
+def test_variance_is_that_of_the_depth_with_nan_where_unknown() -> None:
+    """First order: z = 1/rho moves by z^2 for a unit of rho."""
+    inverse = np.full((HEIGHT, WIDTH), 0.5, np.float32)
+    variance = np.full((HEIGHT, WIDTH), 1e-4, np.float32)
+    inverse[2, 3], variance[4, 5] = 0.0, np.inf
+    inverse[6, 7] = 1e-20  # too far for its variance to be a number
+    estimate = dataclasses.replace(depth_estimate(inverse), variance=variance)
+    message = depth_variance_msg(estimate, 'camera')
+    assert (message.encoding, message.step, message.header.frame_id) == ('32FC1', 52, 'camera')
+    found = np.frombuffer(bytes(message.data), np.float32).reshape(HEIGHT, WIDTH)
+    assert {tuple(at) for at in np.argwhere(np.isnan(found))} == {(2, 3), (4, 5), (6, 7)}
+    assert found[0, 0] == pytest.approx(1e-4 * 2.0**4)
+    draws = 1.0 / np.random.default_rng(0).normal(0.5, 0.01, 20_000)
+    assert found[0, 0] == pytest.approx(draws.var(), rel=0.05)
+    assert message.header == depth_image_msg(estimate, 'camera').header

@@ -133,18 +133,21 @@ def test_depth_is_sent_to_listeners_only_and_laid_out_as_promised(
     probe.follow(recording, 2)
     clouds: list[PointCloud2] = []
     images: list[Image] = []
+    variances: list[Image] = []
     listeners = [
         probe.listen(PointCloud2, 'depth/points', clouds.append, qos_profile_sensor_data),
         probe.listen(Image, 'depth/image_rect', images.append, qos_profile_sensor_data),
+        probe.listen(Image, 'depth/variance', variances.append, qos_profile_sensor_data),
     ]
     sent: dict[int, int] = {}
     for index in range(2, 20):
         sent[stamp_ns(probe.track(recording, index).header.stamp)] = index
-        if clouds and images:
+        if clouds and images and variances:
             break
     for listener in listeners:
         probe.node.destroy_subscription(listener)
-    image = images[-1]
+    variance = variances[-1]
+    (image,) = [i for i in images if i.header == variance.header]
     (cloud,) = [c for c in clouds if c.header.stamp == image.header.stamp]
     assert (cloud.width, cloud.height, cloud.is_dense) == (160, 120, False)
     assert [f.name for f in cloud.fields] == ['x', 'y', 'z', 'rgb']
@@ -157,6 +160,33 @@ def test_depth_is_sent_to_listeners_only_and_laid_out_as_promised(
     known = np.isfinite(depth)
     assert known.mean() > 0.8
     assert np.median(np.abs(depth - true_depth)[known]) < 0.01
+    assert (variance.encoding, variance.height, variance.width) == ('32FC1', 240, 320)
+    spread = np.sqrt(np.frombuffer(bytes(variance.data), np.float32).reshape(240, 320))
+    assert (np.isfinite(spread) == known).all()
+    # the default of depth.noise is 2.5 mm at 1 m, and grows with the square of the depth
+    assert 0.001 < np.median((spread / depth**2)[known]) < 0.01
+    assert np.mean((np.abs(depth - true_depth) < 2.0 * spread)[known]) > 0.9
+
+
+def test_what_the_estimator_saw_is_drawn_for_those_who_listen(probe: Any, recording: Any) -> None:
+    probe.follow(recording, 2)
+    pictures: list[Image] = []
+    listener = probe.listen(
+        Image, 'odometry/debug/image', pictures.append, qos_profile_sensor_data
+    )
+    for index in range(2, 20):
+        stamp = probe.track(recording, index).header.stamp
+        if pictures:
+            break
+    else:
+        probe.until(lambda: pictures, 'a picture')
+    probe.node.destroy_subscription(listener)
+    picture = pictures[0]
+    assert picture.encoding == 'bgr8' and picture.header.frame_id == CAMERA
+    assert stamp_ns(picture.header.stamp) <= stamp_ns(stamp)
+    pixels = np.frombuffer(bytes(picture.data), np.uint8)
+    assert pixels.size == picture.height * picture.step == picture.height * picture.width * 3
+    assert picture.width > 1000 and pixels.std() > 20
 
 
 def test_depth_full_of_nan_loses_track_but_never_sends_nan(probe: Any, recording: Any) -> None:

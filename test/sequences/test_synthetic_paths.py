@@ -104,6 +104,14 @@ def test_fast_turn_is_fast() -> None:
     assert np.median(turning) < 1
 
 
+def test_stop_and_turn_turns_on_the_spot_between_two_walks() -> None:
+    speed, turning = rates('stop_and_turn')
+    turns = turning > 1e-6
+    assert turning.max() > 50 and speed[turns].max() < 1e-12
+    first, last = np.flatnonzero(turns)[[0, -1]]
+    assert speed[:first].max() > 0.5 and speed[last:].max() > 0.5
+
+
 def test_walk_goes_several_metres_and_turns_at_a_walking_pace() -> None:
     speed, turning = rates('walk')
     assert 4.0 < speed.mean() * 8 < 9.0

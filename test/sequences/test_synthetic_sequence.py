@@ -79,7 +79,7 @@ def test_dropped_frames_are_missing_everywhere() -> None:
 
 EVERYTHING = (
     'walk?frames=3&seed=7&noise=4&blur_samples=3&exposure_jump=0.6&exposure_jump_frame=1&'
-    'depth_noise=0.003&depth_holes=0.1&stereo=true&moving_objects=1'
+    'exposure_swing=0.5&flicker=0.3&rolling_samples=3&dark=2&depth_noise=0.003&depth_holes=0.1&stereo=true&moving_objects=1'
 )
 
 
@@ -126,6 +126,60 @@ def test_blur_smears_along_the_motion_and_only_then() -> None:
 def test_exposure_jumps_at_its_frame() -> None:
     before, after = frames('standstill?frames=4&exposure_jump=0.5&exposure_jump_frame=2')[1:3]
     assert after.image.mean() == pytest.approx(0.5 * before.image.mean(), rel=0.02)
+
+
+def test_blur_can_be_a_stretch() -> None:
+    stretch = [f.image for f in frames('walk?frames=4&blur_samples=4&blur_frames=1-2')]
+    for k, (part, sharp, blurred) in enumerate(
+        zip(stretch, frames('walk?frames=4'), frames('walk?frames=4&blur_samples=4'), strict=True)
+    ):
+        np.testing.assert_array_equal(part, (blurred if k in (1, 2) else sharp).image)
+
+
+def test_rows_of_a_rolling_shutter_have_times_of_their_own() -> None:
+    rolled = first('fast_turn?frames=49&dropped=0-47&rolling_samples=17&readout=1').image
+    twice_as_often = sequence('fast_turn?frames=99&fps=60')
+    for row, position in ((0, 95), (71, 97)):
+        np.testing.assert_array_equal(rolled[row], twice_as_often.view(position).image[row])
+    middle = twice_as_often.view(96).image.astype(float)
+    assert np.abs(rolled - middle)[35:37].mean() < 0.2 * np.abs(rolled - middle).mean()
+
+
+def test_bars_of_artificial_light_roll_through_the_pictures() -> None:
+    clean = first('standstill').image.mean((1, 2))
+    shots = frames('standstill?frames=2&flicker=0.6&flicker_frequency=100&readout=0.9')
+    bars = [shot.image.mean((1, 2)) / clean for shot in shots]
+    for bar in bars:
+        assert bar.min() == pytest.approx(0.4, abs=0.03)
+        assert bar.max() == pytest.approx(1.0, abs=0.03)
+        dips = (bar[1:-1] < bar[:-2]) & (bar[1:-1] < bar[2:]) & (bar[1:-1] < 0.5)
+        assert dips.sum() in (2, 3)
+    assert np.abs(bars[0] - bars[1]).max() > 0.3
+
+
+def test_exposure_drifts_up_and_down() -> None:
+    light = [
+        f.image.mean()
+        for f in frames('standstill?frames=5&fps=4&exposure_swing=1&exposure_period=1')
+    ]
+    np.testing.assert_allclose(np.array(light) / light[0], [1, 2, 1, 0.5, 1], rtol=0.15)
+
+
+def test_pictures_without_light_are_black_and_keep_their_depth() -> None:
+    lit, dark, noisy = (
+        frames(f'walk?frames=3&{flaw}')[1] for flaw in ('', 'dark=1', 'dark=0-1&noise=3')
+    )
+    assert dark.image.max() == 0 and 0 < noisy.image.mean() < 3
+    assert lit.depth is not None and dark.depth is not None
+    np.testing.assert_array_equal(lit.depth.depth, dark.depth.depth)
+
+
+def test_things_that_cross_can_be_large() -> None:
+    shares = [
+        (sequence(f'moving_object?frames=60&object_size={size}').view(40).body == 1).mean()
+        for size in (1, 2)
+    ]
+    assert shares[1] > 3 * shares[0] > 0.05
 
 
 def test_depth_noise_grows_with_the_square_of_the_depth() -> None:
@@ -194,6 +248,8 @@ def test_open_sequence_takes_the_text() -> None:
         ('synthetic:walk?noise=[', 'neither a number nor true or false'),
         ('synthetic:walk?noise=.nan', 'not a finite number'),
         ('synthetic:walk?dropped=3-x', 'neither a number nor a range'),
+        ('synthetic:walk?dark=no', "dark: 'no' is neither a number nor a range"),
+        ('synthetic:walk?blur_samples=3&blur_frames=a', "blur_frames: 'a' is neither"),
         ('synthetic:walk?frames=3&dropped=0-99999999999', 'nothing is left'),
         ('synthetic:walk?distortion_coefficients=a,b', 'not a list of numbers'),
         ('synthetic:walk?stereo=true&distortion_model=plumb_bob', 'no lens distortion'),

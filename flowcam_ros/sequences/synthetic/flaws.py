@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What real cameras add to the truth: noise, jumps of the exposure, holes in the depth."""
+"""What real cameras add to the truth: noise, other brightness, holes in the depth."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def with_noise(
 
 
 def with_brightness(
-    image: UInt8[np.ndarray, 'h w *c'], factor: float
+    image: UInt8[np.ndarray, 'h w *c'], factors: Float[np.ndarray, ' h']
 ) -> UInt8[np.ndarray, 'h w *c']:
-    """Return the image brightened by ``factor``; what becomes too bright is white."""
-    return cv2.convertScaleAbs(image, alpha=factor)
+    """Return the image with each row brightened by its factor, up to white."""
+    rows = factors.astype(np.float32).reshape(-1, *[1] * (image.ndim - 1))
+    return np.clip(np.rint(image * rows), 0, 255).astype(np.uint8)
 
 
 def measured_depth(

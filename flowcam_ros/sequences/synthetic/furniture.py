@@ -217,11 +217,15 @@ def floor_lamp(c: Carpenter) -> None:
     c.ball((0, 0, 1.58), 0.17, c.around(mat.cloth, (0.70, 0.86, 0.93)), glow=0.8)
 
 
-def cart(c: Carpenter) -> None:
+def cart(c: Carpenter, size: float) -> None:
     """Build the thing that crosses the room: a box on wheels with a ball on top."""
+
+    def scaled(x: float, y: float, z: float) -> tuple[float, float, float]:
+        return size * x, size * y, size * z
+
     colour = c.shop.colour(0.6, 0.8)
     skin = c.fronted(c.of(pic.poster), c.of(mat.tiles, colour, mat.WHITE, 0.09))
-    c.box((0, 0, 0.08), (0.62, 0.5, 0.55), skin, STANDING)
+    c.box(scaled(0, 0, 0.08), scaled(0.62, 0.5, 0.55), skin, STANDING)
     for x in (-0.22, 0.22):
-        c.box((x, 0, 0), (0.12, 0.4, 0.08), c.of(mat.metal), STANDING[:4])
-    c.ball((0.05, 0, 0.63 + 0.2), 0.2, c.chequered(c.shop.colour(0.8, 0.7)))
+        c.box(scaled(x, 0, 0), scaled(0.12, 0.4, 0.08), c.of(mat.metal), STANDING[:4])
+    c.ball(scaled(0.05, 0, 0.63 + 0.2), 0.2 * size, c.chequered(c.shop.colour(0.8, 0.7)))

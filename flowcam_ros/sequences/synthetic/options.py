@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 
 from flowcam_ros.errors import ConfigError
@@ -16,6 +17,7 @@ TRAJECTORIES = (
     'rotation',
     'standstill',
     'fast_turn',
+    'stop_and_turn',
     'textureless',
     'moving_object',
     'orbit',
@@ -65,8 +67,34 @@ class SyntheticOptions:
         ge=1,
         le=64,
     )
+    blur_frames: str = option(
+        '', 'Pictures that are blurred: numbers and ranges as for dropped; empty for all.'
+    )
     exposure: float = option(
         0.5, 'Share of the time between pictures that the shutter is open.', ge=0.0, le=1.0
+    )
+    rolling_samples: int = option(
+        1,
+        'Instants from which the rows of a picture, each taken at its own time, are mixed: a '
+        'rolling shutter; 1 for none.',
+        ge=1,
+        le=64,
+    )
+    readout: float = option(
+        0.8,
+        'Share of the time between pictures from reading the first row to the last.',
+        ge=0.0,
+        le=1.0,
+    )
+    flicker: float = option(
+        0.0,
+        'Share of the light that comes and goes with the mains: dark bars that roll through the '
+        'pictures, as rows are read one after the other.',
+        ge=0.0,
+        le=1.0,
+    )
+    flicker_frequency: float = option(
+        100.0, 'How often the light comes and goes.', unit='Hz', ge=0.1, le=1000.0
     )
     exposure_jump: float = option(
         1.0, 'Factor on the brightness from exposure_jump_frame on.', ge=0.05, le=20.0
@@ -74,6 +102,17 @@ class SyntheticOptions:
     exposure_jump_frame: int = option(
         60, 'First picture of the other brightness.', unit='frame', ge=0
     )
+    exposure_swing: float = option(
+        0.0,
+        'How far the exposure drifts up and down, in powers of two.',
+        unit='stops',
+        ge=0.0,
+        le=5.0,
+    )
+    exposure_period: float = option(
+        4.0, 'Time from one brightest picture of the swing to the next.', unit='s', ge=0.1
+    )
+    dark: str = option('', 'Pictures taken with the light off: numbers and ranges as for dropped.')
     dropped: str = option(
         '', 'Pictures left out: numbers and ranges with commas between, as 12,40-55.'
     )
@@ -97,6 +136,9 @@ class SyntheticOptions:
         'Things that cross the room; the trajectory moving_object has at least one.',
         ge=0,
         le=3,
+    )
+    object_size: float = option(
+        1.0, 'Factor on the size of these things, whose height is 1 m.', ge=0.1, le=2.5
     )
 
     def camera(self) -> CameraModel:
@@ -135,14 +177,37 @@ class SyntheticOptions:
         Raises:
             ConfigError: the list cannot be read.
         """
+        return self._numbers('dropped', self.dropped)
+
+    def dark_frames(self) -> frozenset[int]:
+        """Return the numbers of the pictures without light.
+
+        Raises:
+            ConfigError: the list cannot be read.
+        """
+        return self._numbers('dark', self.dark)
+
+    def blurred_frames(self) -> Container[int]:
+        """Return the numbers of the pictures with motion blur.
+
+        Raises:
+            ConfigError: the list cannot be read.
+        """
+        if self.blur_samples == 1 or self.exposure == 0:
+            return frozenset()
+        if not self.blur_frames:
+            return range(self.frames)
+        return self._numbers('blur_frames', self.blur_frames)
+
+    def _numbers(self, name: str, text: str) -> frozenset[int]:
         numbers: set[int] = set()
-        for part in filter(None, self.dropped.split(',')):
+        for part in filter(None, text.split(',')):
             first, dash, last = part.partition('-')
             try:
                 end = min(int(last if dash else first), self.frames - 1)
                 numbers.update(range(max(int(first), 0), end + 1))
             except ValueError as error:
                 raise ConfigError(
-                    f'dropped: {part!r} is neither a number nor a range such as 40-55'
+                    f'{name}: {part!r} is neither a number nor a range such as 40-55'
                 ) from error
         return frozenset(numbers)

@@ -44,6 +44,7 @@ def camera_path(name: str) -> Path:
         'rotation': _rotation,
         'standstill': _standstill,
         'fast_turn': _fast_turn,
+        'stop_and_turn': _stop_and_turn,
         'textureless': _textureless,
         'moving_object': _watching,
         'orbit': _orbit,
@@ -134,6 +135,14 @@ def _fast_turn(time: float) -> Float[np.ndarray, '4 4']:
     p = _phase(time, 9.0)
     position = np.array([-1.3 + 0.5 * math.sin(p), -1.6 - 0.4 * math.cos(p), _EYE_HEIGHT])
     return world_from_camera(position, *np.radians([20.0 + 100.0 * turned, -8.0]))
+
+
+def _stop_and_turn(time: float) -> Float[np.ndarray, '4 4']:
+    """Walk for 2 s, stop, turn by 50 degrees on the spot for 1.5 s, stop, walk on for 2 s."""
+    first, second = _smooth_step(time / 2.0), _smooth_step((time - 4.0) / 2.0)
+    turned = _smooth_step((time - 2.25) / 1.5)
+    position = np.array([-2.0 + 1.3 * first, -2.0 + 1.0 * second, _EYE_HEIGHT])
+    return world_from_camera(position, *np.radians([60.0 + 50.0 * turned, -10.0]))
 
 
 def _textureless(time: float) -> Float[np.ndarray, '4 4']:

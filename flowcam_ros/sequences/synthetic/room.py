@@ -33,7 +33,9 @@ class World:
         scene: all surfaces, light worked into their pictures; body 0 is the room.
     """
 
-    def __init__(self, seed: int, moving_objects: int, focal_length: float) -> None:
+    def __init__(
+        self, seed: int, moving_objects: int, focal_length: float, object_size: float = 1.0
+    ) -> None:
         density = float(np.clip(focal_length / _TEXEL_DISTANCE, *_DENSITY_RANGE))
         shop = Workshop(np.random.default_rng([seed, 1]), density)
         room = furnished_room(shop)
@@ -42,9 +44,8 @@ class World:
         bodies = [room]
         for number in range(moving_objects):
             body = Body(object_path(number))
-            fur.cart(
-                Carpenter(Workshop(np.random.default_rng([seed, 2, number]), density), body, 0, 0)
-            )
+            workshop = Workshop(np.random.default_rng([seed, 2, number]), density)
+            fur.cart(Carpenter(workshop, body, 0, 0), object_size)
             illuminate(body, _lighting(body))
             bodies.append(body)
         self.scene = Scene(bodies)

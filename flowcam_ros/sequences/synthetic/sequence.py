@@ -6,19 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from flowcam_ros.errors import ConfigError
 from flowcam_ros.geometry.distortion import pixel_rays
 from flowcam_ros.geometry.frame import DepthImage, Frame, StereoImage
 from flowcam_ros.geometry.se3 import from_rotation_translation, inverse
 from flowcam_ros.geometry.trajectory import Trajectory
-from flowcam_ros.sequences.synthetic.flaws import measured_depth, with_brightness, with_noise
+from flowcam_ros.sequences.synthetic.flaws import measured_depth
 from flowcam_ros.sequences.synthetic.lens import Lens
 from flowcam_ros.sequences.synthetic.options import SyntheticOptions
 from flowcam_ros.sequences.synthetic.paths import camera_path
+from flowcam_ros.sequences.synthetic.photographer import Photographer
 from flowcam_ros.sequences.synthetic.raster import Raster, render
 from flowcam_ros.sequences.synthetic.room import World
 from flowcam_ros.sequences.synthetic.views import View
@@ -49,6 +49,7 @@ class SyntheticSequence:
         self.losses: list[str] = []
         self.camera = options.camera()
         dropped = options.dropped_frames()
+        options.dark_frames(), options.blurred_frames()  # errors in the lists are told at once
         self._numbers = [k for k in range(options.frames) if k not in dropped]
         if not self._numbers:
             raise ConfigError('dropped: nothing is left of the sequence')
@@ -63,7 +64,7 @@ class SyntheticSequence:
         objects = self.options.moving_objects
         if self.options.trajectory == 'moving_object':
             objects = max(objects, 1)
-        return World(self.options.seed, objects, self.camera.fx)
+        return World(self.options.seed, objects, self.camera.fx, self.options.object_size)
 
     @cached_property
     def _lens(self) -> Lens:
@@ -128,36 +129,13 @@ class SyntheticSequence:
             depth = DepthImage(z, self.camera)
         right = None
         if options.stereo:
-            image = self._render(self._time(number), options.baseline).image
-            image = self._photograph(number, image, options.baseline)
+            image = self._photographer.take(number, options.baseline)
             right = StereoImage(image, self.camera, options.baseline)
-        image = self._photograph(number, raster.image, 0.0)
+        image = self._photographer.take(number, 0.0, raster.image)
         return Frame(self._stamp(number), image, self.camera, depth, right)
 
-    def _photograph(
-        self, number: int, sharp: UInt8[np.ndarray, 'h w 3'], right_by: float
-    ) -> UInt8[np.ndarray, 'h w *c']:
-        """Return the picture as the camera takes it: blurred, exposed, grey or not, noisy."""
-        options = self.options
-        image = sharp
-        if options.blur_samples > 1 and options.exposure > 0:
-            image = self._blurred(self._time(number), right_by)
-        if options.exposure_jump != 1.0 and number >= options.exposure_jump_frame:
-            image = with_brightness(image, options.exposure_jump)
-        if options.grey:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        if options.noise > 0:
-            side = 5 if right_by else 4
-            image = with_noise(
-                image, options.noise, np.random.default_rng([options.seed, side, number])
-            )
-        return image
-
-    def _blurred(self, time: float, right_by: float) -> UInt8[np.ndarray, 'h w 3']:
-        """Return the mean of pictures over the exposure, whose middle is ``time``."""
-        count = self.options.blur_samples
-        span = self.options.exposure / self.options.fps
-        total = np.zeros((self.camera.height, self.camera.width, 3), np.uint32)
-        for k in range(count):
-            total += self._render(time + ((k + 0.5) / count - 0.5) * span, right_by).image
-        return ((total + count // 2) // count).astype(np.uint8)
+    @cached_property
+    def _photographer(self) -> Photographer:
+        return Photographer(
+            self.options, lambda time, right_by: self._render(time, right_by).image
+        )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This project beside other systems: accuracy, coverage, speed, memory and consistency.
+
+``python -m benchmarks.peers SEQUENCE...``, run in the repository, prints tables and saves them;
+see README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from benchmarks.machine import describe_machine
+from benchmarks.peers.environment import prepare
+from benchmarks.peers.registry import MODES, SYSTEMS
+from benchmarks.peers.report import as_data, as_text
+from benchmarks.peers.run import open_recording, run_all
+from flowcam_ros.errors import FlowcamError
+from flowcam_ros.export.atomic import check_new_file, write_text
+from flowcam_ros.export.json_file import dumps
+
+_RESULTS = Path(__file__).resolve().parents[1] / 'results'
+_INTERRUPTED = 130
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.peers', description=(__doc__ or '').partition('\n')[0]
+    )
+    parser.add_argument(
+        'sequences', nargs='+', help='bags, folders or synthetic:NAME, with ground truth'
+    )
+    parser.add_argument('--output', type=Path, help='Markdown file; JSON is written beside it')
+    parser.add_argument('--runs', type=_count, default=3, help='runs of which the median counts')
+    parser.add_argument(
+        '--systems',
+        type=_names(SYSTEMS),
+        default=[name for name, entry in SYSTEMS.items() if entry.by_default],
+        help=f'some of {",".join(SYSTEMS)}; all but open3d_colour unless given',
+    )
+    parser.add_argument('--modes', type=_names(MODES), default=list(MODES), help=','.join(MODES))
+    parser.add_argument(
+        '--set', action='append', default=[], metavar='KEY=VALUE', help="this project's option"
+    )
+    parser.add_argument(
+        '--timeout', type=float, default=600.0, help='seconds for one system on one sequence'
+    )
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Run everything, print and save the tables; return the exit code."""
+    options = parse()
+    output = options.output or _default_output()
+    files = output, output.with_suffix('.json')
+    for file in files:
+        check_new_file(file)
+    recordings = [open_recording(source, options.modes) for source in options.sequences]
+    if any(SYSTEMS[name].in_own_environment for name in options.systems):
+        for problem in prepare():
+            print(problem, file=sys.stderr)
+    machine = describe_machine()
+    rows = run_all(recordings, options.systems, options.runs, options.set, options.timeout)
+    text = as_text(rows, machine, options.runs, options.set)
+    print(text)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_text(files[0], text)
+    write_text(files[1], dumps(as_data(rows, machine, options.runs, options.set)))
+    print(f'saved as {files[0]} and {files[1].name}', file=sys.stderr)
+    return 1 if any(row.failure for row in rows) else 0
+
+
+def _default_output() -> Path:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return _RESULTS / now.strftime('peers_%Y%m%d_%H%M%S.md')
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not a positive number of runs')
+    return number
+
+
+def _names(known: Collection[str]) -> Callable[[str], list[str]]:
+    """Return a parser of some of the known names, separated by commas."""
+
+    def parse_names(text: str) -> list[str]:
+        names = text.split(',')
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f'{name!r} is none of {", ".join(known)}')
+        return names
+
+    return parse_names
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except FlowcamError as error:
+        print(f'peers: error: {error}', file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print('peers: interrupted; nothing was saved', file=sys.stderr)
+        sys.exit(_INTERRUPTED)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the comparison."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.peers.registry import MODES, SYSTEMS
+from benchmarks.peers.run import Row
+
+_HEADER = (
+    '| sequence | system | ATE mm | ATE mm, all frames | RPE mm | RPE deg | coverage '
+    '| frame ms p50 / p95 | CPU ms | frames/s | peak MB | ANEES pose / twist |\n'
+    '|---|---|---|---|---|---|---|---|---|---|---|---|'
+)
+_ALIGNED = {
+    'depth': 'ATE after SE(3) alignment.',
+    'mono': 'ATE after Sim(3) alignment.',
+}
+_LEGEND = (
+    'ATE: RMSE of the position over the believed frames, and over all of them. RPE: median error '
+    'of the motion from frame to frame. Coverage: share of frames whose pose is believed. Frame '
+    'and CPU time: of the system alone, without reading and decoding; CPU time is that of all '
+    'threads. Peak MB: of the whole process. ANEES: 1 where covariances are as large as the '
+    'errors, of poses and of velocities. Each figure is the median of the runs.'
+)
+
+
+def medians(runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return the median of each figure over the runs that have it."""
+    found = {}
+    for key in runs[0] if runs else ():
+        values = [run[key] for run in runs if isinstance(run[key], (int, float))]
+        if key != 'states':
+            found[key] = statistics.median(values) if values else None
+    return found
+
+
+def as_data(
+    rows: Sequence[Row], machine: Mapping[str, str], runs: int, settings: Sequence[str]
+) -> dict[str, object]:
+    """Return everything that was measured, for the JSON file."""
+    return {
+        'machine': machine,
+        'runs': runs,
+        'settings': list(settings),
+        'rows': [
+            {
+                'sequence': row.sequence,
+                'mode': row.mode,
+                'system': row.system,
+                'versions': row.versions,
+                'failure': row.failure or None,
+                'median': medians(row.runs),
+                'runs': row.runs,
+            }
+            for row in rows
+        ],
+    }
+
+
+def as_text(
+    rows: Sequence[Row], machine: Mapping[str, str], runs: int, settings: Sequence[str]
+) -> str:
+    """Return the tables as Markdown."""
+    times = '1 run' if runs == 1 else f'{runs} runs in turns'
+    options = f', with {" ".join(settings)}' if settings else ''
+    lines = [
+        f'# Side by side, {machine["date"]}',
+        '',
+        f'{machine["processor"]}, {machine["cores"]} cores, {machine["memory"]}, Python '
+        f'{machine["python"]}, commit {machine["commit"]}, {times}{options}.',
+        _LEGEND,
+    ]
+    for mode, title in MODES.items():
+        chosen = [row for row in rows if row.mode == mode]
+        if chosen:
+            lines += ['', f'## {title}', _ALIGNED[mode], '', _HEADER, *map(table_row, chosen)]
+    lines += ['', *_failures(rows), *_states(rows), _versions(rows)]
+    return '\n'.join(lines) + '\n'
+
+
+def table_row(row: Row) -> str:
+    """Return one row of a table."""
+    title = SYSTEMS[row.system].title
+    if not row.runs:
+        return f'| {row.sequence} | {title} |' + ' - |' * 10
+    figures = medians(row.runs)
+
+    def cell(key: str, digits: int) -> str:
+        value = figures[key]
+        return '-' if value is None else f'{value:.{digits}f}'
+
+    coverage = figures['coverage'] or 0.0
+    cells = (
+        cell('ate_mm', 1),
+        cell('ate_all_mm', 1),
+        cell('rpe_mm', 1),
+        cell('rpe_deg', 3),
+        f'{100 * coverage:.0f} %',
+        f'{cell("frame_ms", 1)} / {cell("frame_ms_p95", 1)}',
+        cell('cpu_ms', 1),
+        cell('frames_per_s', 1),
+        cell('peak_mb', 0),
+        f'{cell("anees", 2)} / {cell("anees_twist", 2)}',
+    )
+    return f'| {row.sequence} | {title} | ' + ' | '.join(cells) + ' |'
+
+
+def _failures(rows: Sequence[Row]) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.failure:
+            text = f'{SYSTEMS[row.system].title}: {row.failure}'
+            reasons.setdefault(text, []).append(f'{row.sequence} ({row.mode})')
+    return [f'- {reason} [{", ".join(where)}]' for reason, where in reasons.items()]
+
+
+def _states(rows: Sequence[Row]) -> list[str]:
+    lines = []
+    for row in rows:
+        states = row.runs[-1]['states'] if row.runs else {}
+        if states:
+            counts = ', '.join(f'{name} {count}' for name, count in states.items())
+            lines.append(
+                f'- {SYSTEMS[row.system].title}, {row.sequence}, {row.mode}: frames {counts}'
+            )
+    return lines
+
+
+def _versions(rows: Sequence[Row]) -> str:
+    found = {
+        row.system: ', '.join(f'{name} {version}' for name, version in row.versions.items())
+        for row in rows
+        if row.versions
+    }
+    texts = [f'{SYSTEMS[name].title} ({versions})' for name, versions in found.items()]
+    return f'- versions: {"; ".join(texts)}'

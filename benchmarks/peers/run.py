@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every system over every sequence, several times, one process at a time and in turns."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.peers.environment import PYTHON, ROOT, clean_environment
+from benchmarks.peers.registry import SYSTEMS
+from benchmarks.peers.score import score
+from benchmarks.peers.worker import NOT_INSTALLED
+from flowcam_ros.errors import FlowcamError, UsageError
+from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.sequences import open_sequence
+
+# Depth is looked for in so many frames; a recording may begin with pictures alone.
+_LOOKED_AT = 5
+
+
+class WorkerFailed(FlowcamError):
+    """A system did not come to its end on a sequence."""
+
+
+class NotInstalled(WorkerFailed):
+    """A package the system needs is missing."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A sequence with its truth, and the modes in which it can be run."""
+
+    source: str
+    name: str
+    truth: Trajectory
+    modes: tuple[str, ...]
+
+
+@dataclass
+class Row:
+    """One system on one sequence: the figures of each run, or why there are none."""
+
+    sequence: str
+    mode: str
+    system: str
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    failure: str = ''
+
+
+def open_recording(source: str, modes: Iterable[str]) -> Recording:
+    """Open a sequence, and see whether it has truth and depth.
+
+    Raises:
+        UsageError: it has no ground truth.
+    """
+    sequence = open_sequence(source)
+    truth = sequence.ground_truth()
+    if truth is None:
+        raise UsageError(f'{source} has no ground truth (groundtruth.tum) to measure against')
+    frames = itertools.islice(iter(sequence), _LOOKED_AT)
+    has_depth = any(frame.depth is not None for frame in frames)
+    possible = tuple(mode for mode in modes if mode == 'mono' or has_depth)
+    return Recording(source, sequence.name, truth, possible)
+
+
+def run_all(
+    recordings: Sequence[Recording],
+    systems: Sequence[str],
+    runs: int,
+    settings: Sequence[str],
+    timeout_s: float,
+) -> list[Row]:
+    """Run everything ``runs`` times in turns, so that a busy moment of the machine hits all."""
+    jobs = [
+        (recording, Row(recording.name, mode, name))
+        for recording in recordings
+        for mode in recording.modes
+        for name in systems
+        if mode in SYSTEMS[name].modes
+    ]
+    missing: dict[str, str] = {}
+    for number in range(runs):
+        for recording, row in jobs:
+            row.failure = row.failure or missing.get(row.system, '')
+            if row.failure:
+                continue
+            begin = time.monotonic()
+            try:
+                result = run_worker(row.system, row.mode, recording.source, settings, timeout_s)
+            except NotInstalled as error:
+                row.failure = missing[row.system] = str(error)
+            except WorkerFailed as error:
+                row.failure = str(error)
+            else:
+                row.runs.append(score(result, recording.truth, row.mode))
+                row.versions = result['versions']
+            words = row.failure or f'{time.monotonic() - begin:.1f} s'
+            print(
+                f'run {number + 1} of {runs}, {row.sequence}, {row.mode}, {row.system}: {words}',
+                file=sys.stderr,
+                flush=True,
+            )
+    return [row for _, row in jobs]
+
+
+def run_worker(
+    name: str, mode: str, source: str, settings: Sequence[str], timeout_s: float
+) -> dict[str, Any]:
+    """Run one system over one sequence in a process of its own.
+
+    Raises:
+        NotInstalled: a package it needs is missing.
+        WorkerFailed: it ended with an error or took too long.
+    """
+    entry = SYSTEMS[name]
+    python = PYTHON if entry.in_own_environment else sys.executable
+    own = () if entry.in_own_environment else settings
+    command = [str(python), '-m', 'benchmarks.peers.worker', name, mode, source, *own]
+    try:
+        result = subprocess.run(
+            command,
+            env=clean_environment(),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise WorkerFailed(f'took more than {timeout_s:g} s') from error
+    except FileNotFoundError as error:
+        raise NotInstalled(f'not installed: there is no {PYTHON.relative_to(ROOT)}') from error
+    if result.returncode:
+        last = (result.stderr.strip().splitlines() or [f'exit code {result.returncode}'])[-1]
+        raise (NotInstalled if result.returncode == NOT_INSTALLED else WorkerFailed)(last)
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Systems in processes of their own, and what happens when one cannot run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.peers import run
+from benchmarks.peers.environment import ROOT
+
+WALK = 'synthetic:walk?width=160&height=120&frames=6'
+
+
+@pytest.fixture
+def _own_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the peers with this Python, which has OpenCV 4 and no Open3D."""
+    monkeypatch.setattr(run, 'PYTHON', Path(sys.executable))
+
+
+@pytest.mark.usefixtures('_own_python')
+def test_systems_run_in_turns_and_a_missing_one_leaves_the_others_alone() -> None:
+    recording = run.open_recording(WALK, ['depth', 'mono'])
+    assert recording.modes == ('depth', 'mono')
+    systems = ['opencv_rgbd', 'klt_pnp']
+    missing, tracker = run.run_all([recording], systems, 2, [], 60.0)
+    assert missing.failure.startswith('not installed: ') and not missing.runs
+    assert not tracker.failure and len(tracker.runs) == 2
+    assert tracker.runs[0]['frames'] == 6
+    assert tracker.versions
+
+
+def test_without_the_environment_of_the_peers_they_are_told_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, 'PYTHON', ROOT / 'no_such_environment' / 'python')
+    with pytest.raises(run.NotInstalled, match='not installed'):
+        run.run_worker('klt_pnp', 'depth', WALK, [], 60.0)
+
+
+@pytest.mark.usefixtures('_own_python')
+def test_a_system_that_takes_too_long_is_given_up() -> None:
+    with pytest.raises(run.WorkerFailed, match=r'more than 0\.01 s'):
+        run.run_worker('klt_pnp', 'depth', WALK, [], 0.01)
+
+
+def test_this_package_is_run_with_its_options_and_tells_its_consistency(tmp_path: Path) -> None:
+    output = tmp_path / 'table.md'
+    words = ['--systems', 'flowcam', '--modes', 'depth', '--runs', '1', '--output', str(output)]
+    command = [sys.executable, '-m', 'benchmarks.peers', *words, '--set', 'threads=1', WALK]
+    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 0, found.stderr
+    assert output.read_text(encoding='utf-8') in found.stdout + '\n'
+    (row,) = json.loads(output.with_suffix('.json').read_text(encoding='utf-8'))['rows']
+    assert row['median']['coverage'] == 1.0
+    assert row['median']['anees'] > 0.0
+    again = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert again.returncode == 2
+    assert again.stderr.count('\n') == 1 and 'exists already' in again.stderr
+
+
+def test_a_recording_without_truth_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / 'times.txt').write_text('0.0 a.png\n')
+    (tmp_path / 'calibration.yaml').write_text(
+        'fx: 50\nfy: 50\ncx: 32\ncy: 24\nwidth: 64\nheight: 48\n'
+    )
+    with pytest.raises(run.UsageError, match='no ground truth'):
+        run.open_recording(str(tmp_path), ['mono'])
