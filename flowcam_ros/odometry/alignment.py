@@ -166,16 +166,29 @@ class Aligner:
             return best
         candidates = [best, *self._on_surface(pair, [*starts, best.target_from_source], guess)]
         if not any(candidate.agrees for candidate in candidates):
-            found = search_points(
-                keyframe.frame.grey,
-                frame.grey,
-                pixels,
-                keyframe.texture,
-                self._config.flow.max_inconsistency,
-            )
-            other = self._fit_matches(pair, found.target, found, starts, seeds)
-            candidates.append(self._guided(pair, other, guess))
+            candidates += self._searched(pair, starts, seeds, guess)
         return _most_trusted(candidates)
+
+    def _searched(
+        self,
+        pair: _Pair,
+        starts: list[Matrix4],
+        seeds: list[Vector3],
+        guess: Float[np.ndarray, 'n 2'],
+    ) -> list[Alignment]:
+        """Look for the points without dense flow; the surface, not found so far, may be wrong."""
+        source = pair.keyframe
+        found = search_points(
+            source.frame.grey,
+            pair.frame.grey,
+            source.points.pixels,
+            source.texture,
+            self._config.flow.max_inconsistency,
+        )
+        alone = dataclasses.replace(pair, surface=None)
+        matched = self._fit_matches(alone, found.target, found, starts, seeds)
+        matched = self._guided(alone, matched, guess)
+        return [matched, *self._on_surface(pair, [matched.target_from_source], guess)]
 
     def _on_surface(
         self, pair: _Pair, starts: list[Matrix4], guess: Float[np.ndarray, 'n 2']

@@ -36,7 +36,7 @@ _MEDIAN_CHI2 = 0.455
 # Depth errors have patterns that neighbouring patches share, so their variances are not taken to
 # be smaller than stated, however well they agree.
 import os
-_W=float(os.environ.get('W','1'))
+_W=float(os.environ.get('W','0.1'))
 _MIN_SCALE = float(os.environ.get('SMIN','0.5'))
 # Farther than this share of the depth from it, a plane is not what is seen there.
 _GATE = 0.05
@@ -55,13 +55,12 @@ class KeyframeSurface:
     Attributes:
         points: (n, 3) float64, the middle of each plane, m.
         planes: (n, 3) float64, p with p . X = 1 on the plane, 1/m.
-        spread: (n,) float64 mean squared distance of the measured inverse depth from the plane,
-            1/m^2: the noise of one pixel there.
+        variance: (n,) float64 of one measured inverse depth there, 1/m^2.
     """
 
     points: Float[Tensor, 'n 3']
     planes: Float[Tensor, 'n 3']
-    spread: Float[Tensor, ' n']
+    variance: Float[Tensor, ' n']
 
     def __len__(self) -> int:
         return len(self.points)
@@ -79,7 +78,8 @@ def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
     slopes, spread = _fitted_planes(values)
     middle = slopes[:, 2]
     flat = (middle > 0) & (spread < (_MAX_ROUGHNESS * middle) ** 2)
-    slopes, spread, rows, columns = slopes[flat], spread[flat], rows[flat], columns[flat]
+    slopes, rows, columns = slopes[flat], rows[flat], columns[flat]
+    variance = np.maximum(spread[flat], depth.variance[rows, columns])
     ray = np.stack(
         [
             (columns - camera.cx) / camera.fx,
@@ -94,7 +94,7 @@ def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
     planes[:, 2] -= (planes[:, :2] * ray[:, :2]).sum(1)
     cosine = slopes[:, 2] / np.linalg.norm(planes, axis=1) / np.linalg.norm(ray, axis=1)
     seen = cosine > _MIN_COSINE
-    tensors = (torch.from_numpy(a[seen]).to(device) for a in (points, planes, spread))
+    tensors = (torch.from_numpy(a[seen]).to(device) for a in (points, planes, variance))
     return KeyframeSurface(*tensors)
 
 
@@ -178,7 +178,7 @@ class SurfaceTerm:
         device, camera = surface.points.device, target.camera
         self._points, self._planes = surface.points.T.contiguous(), surface.planes.T.contiguous()
         self._steepest = _MIN_COSINE * self._planes.norm(dim=0)
-        self._noise = _NOISE_SIGMAS * surface.spread.sqrt()
+        self._noise = _NOISE_SIGMAS * surface.variance.sqrt()
         self._inverse = torch.from_numpy(target.inverse_depth).to(device).view(-1)
         self._variance = torch.from_numpy(target.variance).to(device).view(-1)
         new = surface.points.new_tensor
@@ -206,7 +206,7 @@ class SurfaceTerm:
         pixel = (moved[:2] / z * self._focal + self._centre).round_()
         nearest = torch.minimum(pixel.clamp_min(0.0), self._last)
         inside = (nearest == pixel).all(0) & (moved[2] > _MIN_Z)
-        at = (self._stride @ nearest).long()
+        at = torch.where(inside, self._stride @ nearest, 0.0).long()
         measured = self._inverse[at].double()
         ray = torch.ones_like(moved)
         ray[:2] = (nearest - self._centre) / self._focal
