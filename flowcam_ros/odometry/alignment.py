@@ -164,7 +164,7 @@ class Aligner:
         best = self._guided(pair, best, guess)
         if best.inliers >= _HARDLY_MATCHED * len(pixels):
             return best
-        candidates = [best, *self._on_surface(pair, [*starts, best.target_from_source], guess)]
+        candidates = [best, *self._on_surface(pair, [starts[-1], best.target_from_source], guess)]
         if not any(candidate.agrees for candidate in candidates):
             candidates += self._searched(pair, starts, seeds, guess)
         return _most_trusted(candidates)
@@ -196,21 +196,17 @@ class Aligner:
         """Align the depth images, and look for the points where that puts them."""
         if pair.surface is None:
             return []
+        first = torch.from_numpy(np.stack(starts)).to(self._device)
         found: list[Alignment] = []
-        fits: list[SurfaceFit] = []
-        for start in starts:
-            fit = align_surface(pair.surface, self._tensor(start))
-            if fit is None or fit.agreement < _AGREES or any(fit.repeats(f) for f in fits):
-                continue
-            fits.append(fit)
+        fits = align_surface(pair.surface, first)
+        for fit in fits:
+            if fit.agreement < max(_AGREES, fits[0].agreement - _SAME_AGREEMENT):
+                break
             pose = fit.target_from_source.cpu().numpy()
             near = _expected_pixels(pair.keyframe, pose, guess)
             matched = self._fit_matches(pair, near, self._matches_near(pair, near), [pose], [])
             found += [self._guided(pair, matched, near), _by_depth(matched, fit)]
         return found
-
-    def _tensor(self, pose: Matrix4) -> Tensor:
-        return torch.from_numpy(pose).to(self._device)
 
     def _matches_near(self, pair: _Pair, guess: Float[np.ndarray, 'n 2']) -> RefinedPoints:
         keyframe = pair.keyframe
@@ -337,7 +333,7 @@ def _most_trusted(candidates: list[Alignment]) -> Alignment:
 def _pair_prior(fit: PoseFit, count: float) -> PairPrior | None:
     if fit.surface is None:
         return None
-    hessian, gradient = fit.surface.normal_equations()
+    hessian, gradient = fit.surface.belief()
     return PairPrior(fit.target_from_source, hessian / count, gradient / count)
 
 

@@ -102,11 +102,13 @@ def fit_pose(
     return _result(problem, at, on, depth, kernel)
 
 
-def _joint(system: NormalEquations, on: SurfaceResiduals | None) -> NormalEquations:
+def _joint(
+    system: NormalEquations, on: SurfaceResiduals | None, final: bool = False
+) -> NormalEquations:
     """Add the surface's normal equations to those of the points."""
     if on is None:
         return system
-    hessian, gradient = on.normal_equations()
+    hessian, gradient = on.belief() if final else on.normal_equations()
     return dataclasses.replace(
         system, hessian=system.hessian + hessian, gradient=system.gradient + gradient
     )
@@ -126,7 +128,7 @@ def _result(
     kernel: Kernel,
 ) -> PoseFit:
     scale = at.scale()
-    system = _joint(problem.normal_equations(at, scale, kernel), on)
+    system = _joint(problem.normal_equations(at, scale, kernel), on, final=True)
     diagonal = system.hessian.diagonal().clamp_min(1e-30).sqrt()
     outer = torch.outer(diagonal, diagonal)
     scaled = system.hessian / outer

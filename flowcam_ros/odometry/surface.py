@@ -9,24 +9,18 @@ that the frame measures where the pose puts them: point to plane, in units of th
 from __future__ import annotations
 
 import copy
+import math
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcam_ros.depth.estimate import DepthEstimate
-from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.odometry.robust import student_cost, student_weight
+from flowcam_ros.odometry.surface_patches import KeyframeSurface, surface_of
 
-# About one patch in a cell of this size, which makes 1500 of them.
-_PATCHES = 1500
-_HALF_PATCH = 4
-# A patch with less of its pixels known, or rougher than this share of its depth, is no plane.
-_MIN_KNOWN = 0.7
-_MAX_ROUGHNESS = 0.01
 # Seen at a more grazing angle, a plane says little and its depth is badly measured.
 _MIN_COSINE = 0.15
 _MIN_Z = 0.05
@@ -38,6 +32,8 @@ _MEDIAN_CHI2 = 0.455
 import os
 _W=float(os.environ.get('W','0.1'))
 _MIN_SCALE = float(os.environ.get('SMIN','0.5'))
+# Directions that tell less than so many times what noise would are open.
+_SPURIOUS = float(os.environ.get('SP','3'))
 # Farther than this share of the depth from it, a plane is not what is seen there.
 _GATE = 0.05
 # Planes that fit depth to this share of it, beyond its noise, confirm a pose.
@@ -46,84 +42,10 @@ _NOISE_SIGMAS = 2.0
 # Fewer planes in view say nothing about a pose.
 _MIN_PLANES = 100
 _MIN_IN_VIEW = 0.3
-
-
-@dataclass(frozen=True)
-class KeyframeSurface:
-    """Small planes on the measured surface of a key frame, in its camera's axes.
-
-    Attributes:
-        points: (n, 3) float64, the middle of each plane, m.
-        planes: (n, 3) float64, p with p . X = 1 on the plane, 1/m.
-        variance: (n,) float64 of one measured inverse depth there, 1/m^2.
-    """
-
-    points: Float[Tensor, 'n 3']
-    planes: Float[Tensor, 'n 3']
-    variance: Float[Tensor, ' n']
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-
-def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
-    """Fit planes to patches spread evenly over a measured depth image, where it is flat."""
-    inverse, camera = depth.inverse_depth, depth.camera
-    rows, columns = _patch_centres(camera)
-    side = 2 * _HALF_PATCH + 1
-    windows = np.lib.stride_tricks.sliding_window_view(inverse, (side, side))
-    values = windows[rows - _HALF_PATCH, columns - _HALF_PATCH].reshape(-1, side * side)
-    enough = (values > 0).mean(1) > _MIN_KNOWN
-    values, rows, columns = values[enough].astype(np.float64), rows[enough], columns[enough]
-    slopes, spread = _fitted_planes(values)
-    middle = slopes[:, 2]
-    flat = (middle > 0) & (spread < (_MAX_ROUGHNESS * middle) ** 2)
-    slopes, rows, columns = slopes[flat], rows[flat], columns[flat]
-    variance = np.maximum(spread[flat], depth.variance[rows, columns])
-    ray = np.stack(
-        [
-            (columns - camera.cx) / camera.fx,
-            (rows - camera.cy) / camera.fy,
-            np.ones(len(rows)),
-        ],
-        1,
-    )
-    points = ray / slopes[:, 2:]
-    # from inverse depth per pixel about the middle to inverse depth per unit of the ray
-    planes = slopes * (camera.fx, camera.fy, 1.0)
-    planes[:, 2] -= (planes[:, :2] * ray[:, :2]).sum(1)
-    cosine = slopes[:, 2] / np.linalg.norm(planes, axis=1) / np.linalg.norm(ray, axis=1)
-    seen = cosine > _MIN_COSINE
-    tensors = (torch.from_numpy(a[seen]).to(device) for a in (points, planes, variance))
-    return KeyframeSurface(*tensors)
-
-
-def _patch_centres(camera: CameraModel) -> tuple[Int[np.ndarray, ' n'], Int[np.ndarray, ' n']]:
-    cell = max(1, round(np.sqrt(camera.width * camera.height / _PATCHES)))
-    first = max(_HALF_PATCH, cell // 2)
-    rows, columns = np.mgrid[
-        first : camera.height - _HALF_PATCH : cell, first : camera.width - _HALF_PATCH : cell
-    ]
-    return rows.ravel(), columns.ravel()
-
-
-def _fitted_planes(
-    values: Float[np.ndarray, 'n k'],
-) -> tuple[Float[np.ndarray, 'n 3'], Float[np.ndarray, ' n']]:
-    """Return least-squares planes (per pixel x, per pixel y, at the middle) of square patches.
-
-    Returns:
-        The planes and the mean squared distance from them.
-    """
-    offsets = np.arange(-_HALF_PATCH, _HALF_PATCH + 1.0)
-    y, x = (a.ravel() for a in np.meshgrid(offsets, offsets, indexing='ij'))
-    basis = np.stack([x, y, np.ones_like(x)], 1)
-    known = (values > 0).astype(np.float64)
-    products = (basis[:, :, None] * basis[:, None, :]).reshape(-1, 9)
-    normal = (known @ products).reshape(-1, 3, 3)
-    planes = np.linalg.solve(normal, (values @ basis)[..., None])[..., 0]
-    error = (values - planes @ basis.T) * known
-    return planes, (error**2).sum(1) / known.sum(1)
+# Every so many planes tell which first guess is best; half the misfit is reached at this share
+# of the depth.
+_MISFIT_STEP = 3
+_MISFIT_HALF = 0.1
 
 
 @dataclass(frozen=True)
@@ -140,6 +62,9 @@ class SurfaceResiduals:
         scale: by how much errors exceed what their variances say (standard deviation).
         agreement: share of the planes seen with depth that lie on it; 0 where too few planes are
             seen to tell.
+        ray: (3, n) where the planes are seen.
+        inverse_depth: (n,) of the planes there.
+        slope_information: (n,) information times the variance of the planes' slopes.
         count: factor on cost and information.
     """
 
@@ -150,14 +75,47 @@ class SurfaceResiduals:
     by_motion: Float[Tensor, '6 n']
     scale: float
     agreement: float
+    ray: Float[Tensor, '3 n']
+    inverse_depth: Float[Tensor, ' n']
+    slope_information: Float[Tensor, ' n']
     count: float
 
     def normal_equations(self) -> tuple[Float[Tensor, '6 6'], Float[Tensor, ' 6']]:
         """Return Hessian and gradient of the robust cost by a small motion."""
-        variance = self.scale**2
-        weights = student_weight(self.chi2 / variance, 1.0) * self.information
-        weighted = self.by_motion * (weights * (_W * self.count / variance))
+        weighted = self.by_motion * (self._weights() * self.information)
         return weighted @ self.by_motion.T, weighted @ self.residual
+
+    def belief(self) -> tuple[Float[Tensor, '6 6'], Float[Tensor, ' 6']]:
+        """Return Hessian and gradient without what only the noise of normals seems to tell.
+
+        On one wall nothing tells how far the camera slid along it, but noisy normals point all
+        ways and seem to. What noise would tell of each direction by itself is known; directions
+        that tell hardly more are left open. The best motion stays where it is.
+        """
+        hessian, gradient = self.normal_equations()
+        floor = 1e-12 * hessian.diagonal() + 1e-30
+        root = torch.linalg.cholesky(self._of_noise() + torch.diag(floor))
+        ratio = torch.linalg.solve_triangular(root, hessian, upper=False)
+        ratio = torch.linalg.solve_triangular(root, ratio.T, upper=False)
+        values, vectors = torch.linalg.eigh(0.5 * (ratio + ratio.T))
+        kept = (1.0 - _SPURIOUS / values.clamp_min(_SPURIOUS)) * values
+        basis = root @ vectors
+        pull = vectors.T @ torch.linalg.solve_triangular(root, gradient[:, None], upper=False)
+        share = (kept / values.clamp_min(_SPURIOUS)).unsqueeze(-1)
+        return (basis * kept) @ basis.T, (basis @ (share * pull)).squeeze(-1)
+
+    def _weights(self) -> Float[Tensor, ' n']:
+        variance = self.scale**2
+        return student_weight(self.chi2 / variance, 1.0) * (_W * self.count / variance)
+
+    def _of_noise(self) -> Float[Tensor, '6 6']:
+        """Return the Hessian of planes with the right depth and normals of mere noise."""
+        x, y, one = self.ray
+        depth, zero = self.inverse_depth, torch.zeros_like(x)
+        across = torch.stack([-depth, zero, depth * x, x * y, -one - x * x, y])
+        down = torch.stack([zero, -depth, depth * y, one + y * y, -x * y, -x])
+        weights = self._weights() * self.slope_information
+        return (across * weights) @ across.T + (down * weights) @ down.T
 
     def improvement(self, after: SurfaceResiduals) -> float:
         """Return by how much the robust cost of the planes known in both has fallen."""
@@ -178,6 +136,7 @@ class SurfaceTerm:
         device, camera = surface.points.device, target.camera
         self._points, self._planes = surface.points.T.contiguous(), surface.planes.T.contiguous()
         self._steepest = _MIN_COSINE * self._planes.norm(dim=0)
+        self._slope_variance = surface.slope_variance
         self._noise = _NOISE_SIGMAS * surface.variance.sqrt()
         self._inverse = torch.from_numpy(target.inverse_depth).to(device).view(-1)
         self._variance = torch.from_numpy(target.variance).to(device).view(-1)
@@ -187,12 +146,31 @@ class SurfaceTerm:
         self._last = new([[camera.width - 1.0], [camera.height - 1.0]])
         self._stride = new([1.0, camera.width])
         self._count = 1.0
+        self.view_angle = math.atan(camera.width / (2.0 * camera.fx))
 
     def counted(self, factor: float) -> SurfaceTerm:
         """Return the same term with its cost and information multiplied."""
         result = copy.copy(self)
         result._count = factor
         return result
+
+    def misfit(self, poses: Float[Tensor, 'k 4 4']) -> Float[Tensor, ' k']:
+        """Return how badly some of the planes fit at each pose, 0 to 1; 1 where few are seen.
+
+        Rough but quick, and blind to nothing: it tells which of many first guesses to try.
+        """
+        points = self._points[:, ::_MISFIT_STEP]
+        moved = poses[:, :3, :3] @ points + poses[:, :3, 3:]
+        z = moved[:, 2:].clamp_min(_MIN_Z)
+        pixel = (moved[:, :2] / z * self._focal + self._centre).round_()
+        nearest = torch.minimum(pixel.clamp_min(0.0), self._last)
+        inside = (nearest == pixel).all(1) & (moved[:, 2] > _MIN_Z)
+        measured = self._inverse[torch.where(inside, self._stride @ nearest, 0.0).long()].double()
+        seen = inside & (measured > 0)
+        error = (1.0 - z.squeeze(1) * measured).abs()
+        count = seen.sum(1)
+        mean = (error / (error + _MISFIT_HALF) * seen).sum(1) / count.clamp_min(1)
+        return torch.where(count > _MIN_IN_VIEW * points.shape[1], mean, 1.0)
 
     def residuals(self, pose: Float[Tensor, '4 4'], gate: float = _GATE) -> SurfaceResiduals:
         """Compare the planes moved by ``pose`` (target_from_source) with the measured depth.
@@ -225,8 +203,19 @@ class SurfaceTerm:
         chi2 = residual**2 * information
         by_motion = torch.cat([-predicted * planes, torch.linalg.cross(planes, ray, dim=0)])
         scale = max(float((chi2[known].median() / _MEDIAN_CHI2) ** 0.5), _MIN_SCALE)
-        agreement = _share(inside, seen, confirmed)
-        return SurfaceResiduals(residual, chi2, information, known, by_motion, scale, agreement, self._count)
+        return SurfaceResiduals(
+            residual,
+            chi2,
+            information,
+            known,
+            by_motion,
+            scale,
+            _share(inside, seen, confirmed),
+            ray,
+            predicted,
+            information * self._slope_variance,
+            self._count,
+        )
 
 
 def _share(

@@ -15,6 +15,8 @@ from flowcam_ros.odometry.surface import SurfaceTerm
 # Coarse to fine: share of the depth within which planes are compared.
 _GATES = (0.3, 0.1, 0.05)
 _STEPS = 10
+# So many of the first guesses are followed.
+_TRIES = 4
 _SMALL_STEP = 1e-4
 # Poses that differ by less (m, or sine of an angle) have come to the same place.
 _SAME_PLACE = 3e-3
@@ -46,18 +48,41 @@ class SurfaceFit:
         return float(gap.abs().max()) < _SAME_PLACE
 
 
-def align_surface(term: SurfaceTerm, start: Float[Tensor, '4 4']) -> SurfaceFit | None:
-    """Align two depth images from a first guess of target_from_source, coarse to fine.
+def align_surface(term: SurfaceTerm, starts: Float[Tensor, 'k 4 4']) -> list[SurfaceFit]:
+    """Align two depth images from first guesses of target_from_source, and from turns of them.
+
+    Without texture, a wrong way of sliding one surface along the other ends in a minimum, too; it
+    is known by its low agreement.
 
     Returns:
-        The fit, which may be a wrong one unless its agreement is high; None where the surfaces
-        leave a direction open.
+        Different fits, the one with the highest agreement first; those that leave a direction
+        open, as on a single wall, are left out.
     """
+    guesses = torch.cat([starts, *(_turned(start, term.view_angle) for start in starts)])
+    order = term.misfit(guesses).argsort()[:_TRIES].tolist()
+    fits: list[SurfaceFit] = []
+    for guess in guesses[order]:
+        fit = _fit(term, guess)
+        if fit is not None and not any(fit.repeats(other) for other in fits):
+            fits.append(fit)
+    return sorted(fits, key=lambda fit: -fit.agreement)
+
+
+def _turned(pose: Float[Tensor, '4 4'], view_angle: float) -> Float[Tensor, 'n 4 4']:
+    """Turn the camera left and right, up and down, in steps of an eighth of the view."""
+    step = view_angle / 4.0
+    up, right = torch.meshgrid(torch.arange(-2, 3), torch.arange(-3, 4), indexing='ij')
+    turns = pose.new_zeros(up.numel(), 6)
+    turns[:, 3], turns[:, 4] = step * up.flatten(), step * right.flatten()
+    return small_motion(turns) @ pose
+
+
+def _fit(term: SurfaceTerm, start: Float[Tensor, '4 4']) -> SurfaceFit | None:
+    """Align from one first guess, coarse to fine; None where a direction is open."""
     pose = start
     for gate in _GATES:
         for _ in range(_STEPS):
-            at = term.residuals(pose, gate)
-            hessian, gradient = at.normal_equations()
+            hessian, gradient = term.residuals(pose, gate).normal_equations()
             if not _condition(hessian) < _MAX_CONDITION:
                 return None
             step = torch.linalg.solve(hessian, -gradient)
@@ -65,7 +90,7 @@ def align_surface(term: SurfaceTerm, start: Float[Tensor, '4 4']) -> SurfaceFit 
             if float(step.abs().max()) < _SMALL_STEP:
                 break
     at = term.residuals(pose)
-    hessian, _ = at.normal_equations()
+    hessian, _ = at.belief()
     condition = _condition(hessian)
     if not condition < _MAX_CONDITION:
         return None
