@@ -29,15 +29,15 @@ _MIN_CLOSENESS = 1e-6
 _MEDIAN_CHI2 = 0.455
 # Depth errors have patterns that neighbouring patches share, so their variances are not taken to
 # be smaller than stated, however well they agree.
-import os
-_W=float(os.environ.get('W','0.1'))
-_MIN_SCALE = float(os.environ.get('SMIN','0.5'))
+_MIN_SCALE = 0.5
+# So many patches share one error of the depth camera, which does not average out.
+_ALIKE = 10.0
 # Directions that tell less than so many times what noise would are open.
-_SPURIOUS = float(os.environ.get('SP','3'))
+_SPURIOUS = 3.0
 # Farther than this share of the depth from it, a plane is not what is seen there.
 _GATE = 0.05
 # Planes that fit depth to this share of it, beyond its noise, confirm a pose.
-_CONFIRMED = float(os.environ.get('CONF','0.015'))
+_CONFIRMED = 0.015
 _NOISE_SIGMAS = 2.0
 # Fewer planes in view say nothing about a pose.
 _MIN_PLANES = 100
@@ -106,7 +106,7 @@ class SurfaceResiduals:
 
     def _weights(self) -> Float[Tensor, ' n']:
         variance = self.scale**2
-        return student_weight(self.chi2 / variance, 1.0) * (_W * self.count / variance)
+        return student_weight(self.chi2 / variance, 1.0) * (self.count / (_ALIKE * variance))
 
     def _of_noise(self) -> Float[Tensor, '6 6']:
         """Return the Hessian of planes with the right depth and normals of mere noise."""
@@ -121,7 +121,7 @@ class SurfaceResiduals:
         """Return by how much the robust cost of the planes known in both has fallen."""
         variance = self.scale**2
         change = student_cost(self.chi2 / variance, 1.0) - student_cost(after.chi2 / variance, 1.0)
-        return _W * self.count * float((change * (self.known & after.known)).sum())
+        return self.count / _ALIKE * float((change * (self.known & after.known)).sum())
 
 
 class SurfaceTerm:
