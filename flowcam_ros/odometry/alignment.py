@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One frame fitted to one key frame: flow, refined points, scene flow, pose."""
+"""How one frame fits one key frame."""
 
 from __future__ import annotations
 
@@ -11,37 +11,22 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flowcam_ros.correspondence.flow import FlowEstimator
-from flowcam_ros.correspondence.points import (
-    MODEL_ERROR,
-    RefinedPoints,
-    refine_points,
-    search_points,
-)
-from flowcam_ros.depth.estimate import DepthEstimate
+from flowcam_ros.correspondence.points import MODEL_ERROR
+from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
-from flowcam_ros.geometry.prepare import PreparedFrame
-from flowcam_ros.geometry.projection import project, rays
-from flowcam_ros.geometry.se3 import Matrix4, Vector3
-from flowcam_ros.odometry.config import OdometryConfig
-from flowcam_ros.odometry.expected_flow import expected_flow
-from flowcam_ros.odometry.keyframe import Keyframe
-from flowcam_ros.odometry.multi_start import fit_first, fit_from_best
+from flowcam_ros.geometry.projection import rays
+from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.odometry.pair_prior import PairPrior
 from flowcam_ros.odometry.pose_solver import PoseFit
-from flowcam_ros.odometry.scene_flow import Correspondences, lift
+from flowcam_ros.odometry.scene_flow import Correspondences
+from flowcam_ros.odometry.surface_alignment import SurfaceFit
 
-_MIN_FIT_POINTS = 6
-# A fit that explains less than this share of the points shows where to look for the others.
-_WELL_MATCHED = 0.5
-_GUIDED_ROUNDS = 2
-# A round that finds less than this much more is the last.
-_WORTH_ANOTHER = 1.1
 # So many points share one error of the model of lens, shutter and view.
 _ALIKE = 10.0
-# Below this share dense flow has failed, and the points are sought without it.
-_HARDLY_MATCHED = 0.3
-# Depth known to this share of itself tells where a point is to be expected.
-_KNOWN_DEPTH = 0.15
+# Depth images agree on a pose when this share of the surface lies where it should.
+AGREES = 0.95
+# Poses whose agreement differs by less are told apart by the points.
+SAME_AGREEMENT = 0.01
 # Standard deviation of one coordinate from the median length of a 2-D error.
 _SIGMA_OF_MEDIAN = 1.0 / 1.1774
 
@@ -67,6 +52,8 @@ class Alignment:
         median_flow_px: median displacement of the matched points.
         parallax_px: median displacement that the translation alone explains.
         holds_translation: the translation is an expectation, the pictures do not tell it.
+        surface: what the depth images alone say of the pose; None without both.
+        agreement: share of the key frame's surface that the frame's depth confirms.
     """
 
     displacement: Float[np.ndarray, 'height width 2']
@@ -85,150 +72,78 @@ class Alignment:
     median_flow_px: float = 0.0
     parallax_px: float = 0.0
     holds_translation: bool = False
+    surface: PairPrior | None = None
+    agreement: float = 0.0
 
     @property
     def inlier_ratio(self) -> float:
         """Share of the matched points that the pose explains."""
         return self.inliers / self.matched if self.matched else 0.0
 
-
-@dataclass(frozen=True)
-class _Pair:
-    """What is fitted to what."""
-
-    keyframe: Keyframe
-    frame: PreparedFrame
-    target_depth: DepthEstimate | None
-    displacement: Float[np.ndarray, 'height width 2']
+    @property
+    def agrees(self) -> bool:
+        """Whether the depth images lie on each other nearly everywhere."""
+        return self.covariance is not None and self.agreement >= AGREES
 
 
-class Aligner:
-    """Fits frames to key frames."""
+def fitted(
+    unfitted: Alignment, camera: CameraModel, fit: PoseFit, inlier_threshold: float
+) -> Alignment:
+    """Return an alignment with what the fit of its points found.
 
-    def __init__(self, config: OdometryConfig, flow: FlowEstimator, device: torch.device) -> None:
-        self._config = config
-        self._flow = flow
-        self._device = device
+    Args:
+        unfitted: the alignment so far.
+        camera: of both pictures.
+        fit: of its points.
+        inlier_threshold: how far from where the pose puts it an inlier may be, pixels.
+    """
+    points = unfitted.points
+    error_px = (fit.chi2 * points.pixel_variance).sqrt()
+    explained = error_px < inlier_threshold
+    pose = fit.target_from_source.cpu().numpy()
+    covariance = fit.covariance.cpu().numpy()
+    return dataclasses.replace(
+        unfitted,
+        explained=explained.cpu().numpy(),
+        inliers=int(explained.sum()),
+        target_from_source=pose,
+        covariance=of_solver_inverse(pose, covariance),
+        translation_sigma=_translation_sigma(covariance),
+        residual_px=float(_SIGMA_OF_MEDIAN * error_px.median()),
+        condition=fit.condition,
+        parallax_px=_parallax(points, camera, fit),
+        surface=_pair_prior(fit, unfitted.likeness),
+        agreement=fit.surface.agreement if fit.surface else 0.0,
+    )
 
-    def align(
-        self,
-        keyframe: Keyframe,
-        frame: PreparedFrame,
-        target_depth: DepthEstimate | None,
-        starts: list[Matrix4],
-        seeds: list[Vector3],
-    ) -> Alignment:
-        """Fit a frame to a key frame.
 
-        Args:
-            keyframe: the source.
-            frame: the target, of the same camera.
-            target_depth: measured depth of the frame, if any.
-            starts: first guesses of target_from_source, the most trusted first.
-            seeds: translations to try besides, where the frames before tell nothing of it.
-        """
-        start = expected_flow(keyframe, starts[0])
-        displacement = self._flow.displacement(keyframe.frame.even.broad, frame.even.broad, start)
-        pixels = keyframe.points.pixels
-        at = np.rint(pixels).astype(np.intp)
-        guess = pixels + displacement[at[:, 1], at[:, 0]]
-        pair = _Pair(keyframe, frame, target_depth, displacement)
-        best = self._fit_matches(pair, guess, self._matches_near(pair, guess), starts, seeds)
-        best = self._guided(pair, best, guess)
-        if best.inliers < _HARDLY_MATCHED * len(pixels):
-            found = search_points(
-                keyframe.frame.even.broad,
-                frame.even.broad,
-                pixels,
-                keyframe.texture,
-                self._config.flow.max_inconsistency,
-            )
-            near = self._matches_near(pair, found.target)
-            matches = dataclasses.replace(near, valid=near.valid & found.valid)
-            other = self._fit_matches(pair, found.target, matches, starts, seeds)
-            best = max(best, self._guided(pair, other, guess), key=lambda a: a.inliers)
-        return best
+def by_depth(alignment: Alignment, fit: SurfaceFit) -> Alignment:
+    """Return an alignment with the pose of the depth images: no point says more."""
+    pose = fit.target_from_source.cpu().numpy()
+    covariance = fit.covariance.cpu().numpy()
+    none = np.zeros(len(alignment.points), bool)
+    return dataclasses.replace(
+        alignment,
+        inliers=0,
+        explained=none,
+        target_from_source=pose,
+        covariance=of_solver_inverse(pose, covariance),
+        translation_sigma=_translation_sigma(covariance),
+        residual_px=0.0,
+        condition=fit.condition,
+        likeness=1.0,
+        surface=PairPrior(fit.target_from_source, fit.hessian, torch.zeros_like(fit.hessian[0])),
+        agreement=fit.agreement,
+    )
 
-    def _matches_near(self, pair: _Pair, guess: Float[np.ndarray, 'n 2']) -> RefinedPoints:
-        keyframe = pair.keyframe
-        return refine_points(
-            keyframe.frame.even.fine,
-            pair.frame.even.fine,
-            keyframe.points.pixels,
-            keyframe.texture,
-            guess,
-            self._config.flow.max_inconsistency,
-        )
 
-    def _guided(self, pair: _Pair, best: Alignment, guess: Float[np.ndarray, 'n 2']) -> Alignment:
-        """Look for the points that a fit lacks where it expects them, while that finds more."""
-        for _ in range(_GUIDED_ROUNDS):
-            if best.covariance is None or best.inliers > _WELL_MATCHED * best.followed:
-                break
-            guess = _expected_pixels(pair.keyframe, best.target_from_source, guess)
-            pose = [best.target_from_source]
-            again = self._fit_matches(pair, guess, self._matches_near(pair, guess), pose, [])
-            enough = again.inliers < _WORTH_ANOTHER * best.inliers
-            best = max(best, again, key=lambda a: a.inliers)
-            if enough:
-                break
-        return best
-
-    def _fit_matches(
-        self,
-        pair: _Pair,
-        guess: Float[np.ndarray, 'n 2'],
-        matches: RefinedPoints,
-        starts: list[Matrix4],
-        seeds: list[Vector3],
-    ) -> Alignment:
-        """Fit the pose to matches that were sought near ``guess``."""
-        keyframe, frame = pair.keyframe, pair.frame
-        pixels = keyframe.points.pixels
-        inside = (guess >= 0).all(1) & (guess < (frame.camera.width, frame.camera.height)).all(1)
-        points, kept = lift(keyframe, matches, pair.target_depth, self._device)
-        moved = np.linalg.norm(matches.target - pixels, axis=1)[matches.valid]
-        unfitted = Alignment(
-            displacement=pair.displacement,
-            points=points,
-            kept=kept,
-            followed=int(np.count_nonzero(inside)),
-            matched=len(points),
-            inliers=0,
-            target_from_source=starts[0],
-            covariance=None,
-            median_flow_px=float(np.median(moved)) if len(moved) else 0.0,
-        )
-        if len(points) < _MIN_FIT_POINTS:
-            return unfitted
-        iterations = self._config.pose.iterations
-        if seeds:
-            fit = fit_first(points, frame.camera, starts, seeds, iterations)
-        else:
-            fit = fit_from_best(points, frame.camera, starts, iterations)
-        if not bool(torch.isfinite(fit.target_from_source).all()):
-            return unfitted
-        return self._fitted(unfitted, frame, fit)
-
-    def _fitted(self, alignment: Alignment, frame: PreparedFrame, fit: PoseFit) -> Alignment:
-        """Complete an alignment with what the fit found."""
-        points = alignment.points
-        error_px = (fit.chi2 * points.pixel_variance).sqrt()
-        explained = error_px < self._config.pose.inlier_threshold
-        pose = fit.target_from_source.cpu().numpy()
-        covariance = fit.covariance.cpu().numpy()
-        return dataclasses.replace(
-            alignment,
-            explained=explained.cpu().numpy(),
-            inliers=int(explained.sum()),
-            target_from_source=pose,
-            covariance=of_solver_inverse(pose, covariance),
-            translation_sigma=float(np.sqrt(np.trace(covariance[:3, :3]) / 3.0)),
-            residual_px=float(_SIGMA_OF_MEDIAN * error_px.median()),
-            condition=fit.condition,
-            likeness=likeness(alignment.median_flow_px, points.pixel_variance),
-            parallax_px=_parallax(points, frame, fit),
-        )
+def most_trusted(candidates: list[Alignment]) -> Alignment:
+    """Return the alignment that explains most points of those that explain the depth best."""
+    agreement = max(a.agreement for a in candidates)
+    if agreement < AGREES:
+        return max(candidates, key=lambda a: a.inliers)
+    near = [a for a in candidates if a.agreement > agreement - SAME_AGREEMENT]
+    return max(near, key=lambda a: a.inliers)
 
 
 def likeness(flow_px: float, pixel_variance: Tensor) -> float:
@@ -241,25 +156,21 @@ def likeness(flow_px: float, pixel_variance: Tensor) -> float:
     return 1.0 + _ALIKE * min(share, 1.0)
 
 
-def _expected_pixels(
-    keyframe: Keyframe, target_from_source: Matrix4, guess: Float[np.ndarray, 'n 2']
-) -> Float[np.ndarray, 'n 2']:
-    """Return where a pose puts the key frame's points; ``guess`` where depth is hardly known."""
-    camera, points = keyframe.frame.camera, keyframe.points
-    pose = torch.from_numpy(target_from_source)
-    source = torch.from_numpy(points.pixels).double()
-    inverse = torch.from_numpy(points.inverse_depth).double()
-    moved = rays(camera, source) @ pose[:3, :3].T + inverse.unsqueeze(-1) * pose[:3, 3]
-    pixels = project(camera, moved).numpy().astype(np.float32)
-    known = points.variance < (_KNOWN_DEPTH * points.inverse_depth) ** 2
-    known &= (moved[:, 2] > 0.05).numpy()
-    return np.where(known[:, None], pixels, guess)
+def _pair_prior(fit: PoseFit, count: float) -> PairPrior | None:
+    if fit.surface is None:
+        return None
+    hessian, gradient = fit.surface.belief()
+    return PairPrior(fit.target_from_source, hessian / count, gradient / count)
 
 
-def _parallax(points: Correspondences, frame: PreparedFrame, fit: PoseFit) -> float:
+def _translation_sigma(covariance: Matrix6) -> float:
+    return float(np.sqrt(np.trace(covariance[:3, :3]) / 3.0))
+
+
+def _parallax(points: Correspondences, camera: CameraModel, fit: PoseFit) -> float:
     """Return how far from where rotation alone puts them the points are, median pixels."""
     pose = fit.target_from_source
-    rotated = rays(frame.camera, points.source) @ pose[:3, :3].T
+    rotated = rays(camera, points.source) @ pose[:3, :3].T
     moved = rotated + fit.inverse_depth.unsqueeze(-1) * pose[:3, 3]
     gap = moved[:, :2] / moved[:, 2:] - rotated[:, :2] / rotated[:, 2:]
-    return float(gap.norm(dim=-1).median()) * frame.camera.fx
+    return float(gap.norm(dim=-1).median()) * camera.fx

@@ -45,16 +45,19 @@ def judge(
     tracking = config.tracking
     if followable and alignment.followed < max(0.1 * followable, tracking.min_points):
         return Verdict(TrackingState.LOST, 'overlap')
+    # where the surfaces agree all over, depth alone holds the pose
+    held = alignment.agrees and alignment.condition <= _BAD_CONDITION
+    otherwise = TrackingState.DEGRADED if held else TrackingState.LOST
     if alignment.matched < tracking.min_points or alignment.covariance is None:
-        return Verdict(TrackingState.LOST, 'flow')
+        return Verdict(otherwise, 'flow')
     share = alignment.matched / alignment.followed
     if share < _MIN_MATCHED_SHARE:
-        return Verdict(TrackingState.LOST, 'flow')
+        return Verdict(otherwise, 'flow')
     if alignment.inlier_ratio < tracking.min_inlier_ratio:
-        return Verdict(TrackingState.LOST, 'outliers')
+        return Verdict(otherwise, 'outliers')
     doubtful = alignment.inlier_ratio < tracking.degraded_inlier_ratio
     if alignment.inliers < (2 if doubtful else 1) * tracking.min_points:
-        return Verdict(TrackingState.LOST, 'outliers')
+        return Verdict(otherwise, 'outliers')
     if doubtful:
         return Verdict(TrackingState.DEGRADED, 'outliers')
     if share < _DEGRADED_MATCHED_SHARE:

@@ -16,6 +16,7 @@ from flowcam_ros.odometry.pose_problem import PoseProblem
 from flowcam_ros.odometry.pose_solver import PoseFit, fit_pose, fit_rotation
 from flowcam_ros.odometry.robust import SIFTING
 from flowcam_ros.odometry.scene_flow import Correspondences, closed_form_pose
+from flowcam_ros.odometry.surface import SurfaceTerm
 
 # Where a rotation leaves less than this, no translation can be told.
 _MIN_UNEXPLAINED_PX = 0.5
@@ -29,12 +30,17 @@ _NEAR_PX, _SOUND = 2.0, 0.88
 
 
 def fit_from_best(
-    points: Correspondences, camera: CameraModel, starts: list[Matrix4], iterations: int
+    points: Correspondences,
+    camera: CameraModel,
+    starts: list[Matrix4],
+    iterations: int,
+    surface: SurfaceTerm | None,
 ) -> PoseFit:
     """Fit from the guess that leaves the fewest points unexplained.
 
     Several guesses (target_from_source) are joined by the closed-form motion of the scene flow or,
-    without measured depth, by the best rotation; a single one is taken as it is.
+    without measured depth, by the best rotation; a single one is taken as it is. ``surface`` is
+    fitted along where given.
     """
     problem = PoseProblem(points, camera)
     guesses = [_pose(start, points) for start in starts]
@@ -43,10 +49,10 @@ def fit_from_best(
         guesses.append(_turned(points, camera, starts[0]) if closed is None else closed)
     misfits = [problem.misfit(guess) for guess in guesses]
     order = np.argsort(misfits)
-    fit = fit_pose(problem, guesses[order[0]], iterations)
+    fit = fit_pose(problem, guesses[order[0]], iterations, surface=surface)
     misfit = problem.misfit(fit.target_from_source)
     if misfit > misfits[order[0]] + _PULLED_AWAY:
-        fit = fit_pose(problem, guesses[order[0]], iterations, SIFTING)
+        fit = fit_pose(problem, guesses[order[0]], iterations, SIFTING, surface)
         misfit = problem.misfit(fit.target_from_source)
     near = fit.chi2 * points.pixel_variance < _NEAR_PX**2
     measured = bool((points.target_inverse_depth > 0).any())
@@ -65,7 +71,7 @@ def fit_first(
 ) -> PoseFit:
     """Fit where nothing is known of the depths, also from each seed of the translation."""
     iterations = max(iterations, _FIRST_ITERATIONS)
-    fits = [fit_from_best(points, camera, starts, iterations)]
+    fits = [fit_from_best(points, camera, starts, iterations, None)]
     rotation = fit_rotation(points, camera, starts[0])
     if _unexplained_px(points, camera, rotation) > _MIN_UNEXPLAINED_PX:
         problem = PoseProblem(points, camera)

@@ -18,7 +18,8 @@ from flowcam_ros.geometry.covariance import Matrix6, of_product, rotated
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.prepare import FramePreparer, PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4
-from flowcam_ros.odometry.alignment import Aligner, Alignment
+from flowcam_ros.odometry.aligner import Aligner
+from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.device import choose_device, use_threads
 from flowcam_ros.odometry.diagnosis import Diagnosis

@@ -10,6 +10,7 @@ its epipolar line, a point of known depth in all directions, with no case distin
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from flowcam_ros.geometry.small_motion import small_motion
 from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals
 from flowcam_ros.odometry.robust import FORGIVING, Kernel
 from flowcam_ros.odometry.scene_flow import Correspondences
+from flowcam_ros.odometry.surface import SurfaceResiduals, SurfaceTerm
 
 # Levenberg-Marquardt damping, relative to the diagonal of the normal matrix.
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1e-4, 1e-6, 1e4
@@ -44,6 +46,7 @@ class PoseFit:
         chi2: (n,) squared residual of each point in units of its own variance.
         scale: factor by which residuals are larger than their variances say (standard deviation).
         condition: condition number of the normal matrix, scaled to unit diagonal.
+        surface: how the surface fits, where it took part.
     """
 
     target_from_source: Float[Tensor, '4 4']
@@ -53,6 +56,7 @@ class PoseFit:
     chi2: Float[Tensor, ' n']
     scale: float
     condition: float
+    surface: SurfaceResiduals | None
 
     def cost(self, scale: float) -> float:
         """Return the mean robust cost of pixels and depths; compares fits of the same points."""
@@ -60,24 +64,33 @@ class PoseFit:
 
 
 def fit_pose(
-    problem: PoseProblem, start: Float[Tensor, '4 4'], iterations: int, kernel: Kernel = FORGIVING
+    problem: PoseProblem,
+    start: Float[Tensor, '4 4'],
+    iterations: int,
+    kernel: Kernel = FORGIVING,
+    surface: SurfaceTerm | None = None,
 ) -> PoseFit:
     """Fit ``target_from_source`` by Gauss-Newton with damping and robust weights.
 
-    ``start`` is a first guess; depths start from what is known of them.
+    ``start`` is a first guess; depths start from what is known of them. ``surface`` is fitted
+    along where given.
     """
     pose, depth = start, problem.points.inverse_depth
     at = problem.residuals(pose, depth)
+    on = surface.residuals(pose) if surface else None
     damping = _FIRST_DAMPING
     for _ in range(iterations):
         scale = at.scale()
-        system = problem.normal_equations(at, scale, kernel)
+        system = _joint(problem.normal_equations(at, scale, kernel), on)
         step = _damped_step(system, damping)
         new_pose, new_depth = small_motion(step) @ pose, system.updated_depth(depth, step)
         candidate = problem.residuals(new_pose, new_depth)
         improvement = at.cost(scale, kernel) - candidate.cost(scale, kernel)
+        new_on = surface.residuals(new_pose) if surface else None
+        if on is not None and new_on is not None:
+            improvement += on.improvement(new_on) / len(problem.points)
         if improvement >= 0:
-            pose, depth, at = new_pose, new_depth, candidate
+            pose, depth, at, on = new_pose, new_depth, candidate, new_on
             damping = max(damping * 0.1, _MIN_DAMPING)
             small = bool((step.abs() * problem.step_scale < _SMALL_STEP_PX).all())
             if small or improvement < _SMALL_IMPROVEMENT:
@@ -86,7 +99,19 @@ def fit_pose(
             damping *= 10.0
             if damping > _MAX_DAMPING:
                 break
-    return _result(problem, at, pose, depth, kernel)
+    return _result(problem, at, on, depth, kernel)
+
+
+def _joint(
+    system: NormalEquations, on: SurfaceResiduals | None, final: bool = False
+) -> NormalEquations:
+    """Add the surface's normal equations to those of the points."""
+    if on is None:
+        return system
+    hessian, gradient = on.belief() if final else on.normal_equations()
+    return dataclasses.replace(
+        system, hessian=system.hessian + hessian, gradient=system.gradient + gradient
+    )
 
 
 def _damped_step(system: NormalEquations, damping: float) -> Tensor:
@@ -96,10 +121,14 @@ def _damped_step(system: NormalEquations, damping: float) -> Tensor:
 
 
 def _result(
-    problem: PoseProblem, at: Residuals, pose: Tensor, depth: Tensor, kernel: Kernel
+    problem: PoseProblem,
+    at: Residuals,
+    on: SurfaceResiduals | None,
+    depth: Tensor,
+    kernel: Kernel,
 ) -> PoseFit:
     scale = at.scale()
-    system = problem.normal_equations(at, scale, kernel)
+    system = _joint(problem.normal_equations(at, scale, kernel), on, final=True)
     diagonal = system.hessian.diagonal().clamp_min(1e-30).sqrt()
     outer = torch.outer(diagonal, diagonal)
     scaled = system.hessian / outer
@@ -107,7 +136,9 @@ def _result(
     safe = values.clamp_min(1e-12 * float(values[-1]))
     covariance = (vectors / safe) @ vectors.T / outer
     condition = float(safe[-1] / safe[0])
-    return PoseFit(pose, covariance, depth, system.weights, at.chi2_pixel, scale, condition)
+    return PoseFit(
+        at.seen.pose, covariance, depth, system.weights, at.chi2_pixel, scale, condition, on
+    )
 
 
 def fit_rotation(

@@ -47,9 +47,11 @@ def robust_scale(chi2: Tensor, freedom: float = 2.0) -> float:
     """Return by how much errors exceed what their variances say (standard deviation).
 
     Args:
-        chi2: squared errors in units of variance, of points in the plane.
+        chi2: squared errors in units of variance, of points in the plane; none leave it at 1.
         freedom: degrees of freedom of each: 2, less what unknowns have absorbed.
     """
+    if not len(chi2):
+        return 1.0
     rank = max(1, round(_LOW_SHARE * len(chi2)))
     expected = _low_chi2(freedom)
     return max(float((chi2.kthvalue(rank).values / expected) ** 0.5), _MIN_SCALE)

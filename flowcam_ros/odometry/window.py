@@ -12,13 +12,14 @@ from torch import Tensor
 
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry import se3
-from flowcam_ros.geometry.covariance import Matrix6, rotated
+from flowcam_ros.geometry.covariance import Matrix6, of_product, rotated
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import WindowConfig
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths
+from flowcam_ros.odometry.pair_prior import stacked
 from flowcam_ros.odometry.window_matches import (
     Host,
     Sighting,
@@ -41,6 +42,9 @@ from flowcam_ros.odometry.window_problem import (
 )
 from flowcam_ros.odometry.window_solver import WindowFit, fit_window
 
+# The window is held where it begins, or it drifts as a whole: (10 um)^2, (10 urad)^2. How well
+# that place is known is added to its results.
+_HELD = 1e-10
 _INLIER_CHI2 = 16.0
 _NEAREST_Z = 0.05  # of a point in the new key frame, relative to its depth in the old one
 
@@ -81,6 +85,7 @@ class SlidingWindow:
         self._sightings: list[Sighting] = []
         self._joining: list[Sighting] = []
         self._prior: WindowPrior | None = None
+        self._origin: Keyframe | None = None
         self._scale, self._likeness, self._unit_sigma = 1.0, 1.0, 0.0
 
     def __len__(self) -> int:
@@ -95,7 +100,8 @@ class SlidingWindow:
         self.clear()
         self._unit_sigma = unit_sigma
         pose = keyframe.world_from_camera
-        information = np.linalg.inv(rotated(keyframe.covariance, pose[:3, :3].T))
+        self._origin = keyframe
+        information = np.eye(6) / _HELD
         self._prior = prior_of_one(self._tensor(pose), self._tensor(information))
         self._hosts.append(make_host(keyframe, measured, self._config.points))
 
@@ -137,7 +143,7 @@ class SlidingWindow:
         pose = se3.orthonormalized(fit.state.poses[-1].cpu().numpy())
         return Joined(
             pose,
-            rotated(fit.covariance.cpu().numpy(), pose[:3, :3]),
+            self._covariance(pose, fit.covariance.cpu().numpy()),
             self._seen_points(fit, alignment.translation_sigma),
             se3.inverse(pose) @ self._hosts[-1].keyframe.world_from_camera,
             ratio,
@@ -150,6 +156,13 @@ class SlidingWindow:
         self._hosts.append(make_host(keyframe, measured, self._config.points))
         if len(self._hosts) > self._config.keyframes:
             self._drop_first()
+
+    def _covariance(self, pose: Matrix4, within: Matrix6) -> Matrix6:
+        """Return the covariance of a pose from what the window leaves unsure, in its own axes."""
+        assert self._origin is not None  # begin() comes first
+        origin = self._origin.world_from_camera
+        step = se3.inverse(origin) @ pose
+        return of_product(origin, self._origin.covariance, step, rotated(within, step[:3, :3]))
 
     def _define_unit(self, second: Matrix4) -> None:
         """Without measured depth, hold the distance of the first two key frames."""
@@ -176,7 +189,8 @@ class SlidingWindow:
                 if again is None:
                     continue
                 found = again
-            sightings.append(make_sighting((number, new), *found, measured, frame))
+            pair = alignment.surface if number == newest else None
+            sightings.append(make_sighting((number, new), *found, measured, frame, pair))
         return sightings
 
     def _take_over(self, fit: WindowFit) -> None:
@@ -252,6 +266,7 @@ class SlidingWindow:
             self._rows([s.information for s in sightings]),
             self._rows([s.inverse_depth for s in sightings]),
             self._rows([s.depth_information for s in sightings]),
+            stacked([s.pair for s in sightings], self._device),
         )
         return WindowProblem(camera, points, batch, self._prior, self._likeness)
 

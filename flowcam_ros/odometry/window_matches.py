@@ -17,6 +17,7 @@ from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.keyframe import Keyframe, look_up
+from flowcam_ros.odometry.pair_prior import PairPrior
 from flowcam_ros.odometry.reprojection import MIN_INVERSE_DEPTH, reproject
 
 # Where depth is not measured the window finds it; this share of itself only keeps it finite.
@@ -65,6 +66,7 @@ class Sighting:
         information: inverse variance of each coordinate.
         inverse_depth: measured in the target.
         depth_information: inverse variance of that.
+        pair: what is known of the pose of host in target besides.
     """
 
     host: int
@@ -73,6 +75,7 @@ class Sighting:
     information: Float[np.ndarray, ' n']
     inverse_depth: Float[np.ndarray, ' n']
     depth_information: Float[np.ndarray, ' n']
+    pair: PairPrior | None
 
 
 def make_host(keyframe: Keyframe, measured: DepthEstimate | None, count: int) -> Host:
@@ -135,13 +138,16 @@ def make_sighting(
     information: Float[np.ndarray, ' n'],
     measured: DepthEstimate | None,
     frame: PreparedFrame,
+    pair: PairPrior | None,
 ) -> Sighting:
     """Join matches of (host, target) with what was measured of the target's depth there."""
     if measured is None:
         none = np.zeros(len(pixel))
-        return Sighting(*numbers, pixel, information, none, none)
+        return Sighting(*numbers, pixel, information, none, none, pair)
     depth, depth_information = _known_depth(measured, pixel, frame)
-    return Sighting(*numbers, pixel, information, depth, depth_information * (information > 0))
+    return Sighting(
+        *numbers, pixel, information, depth, depth_information * (information > 0), pair
+    )
 
 
 def _known_depth(

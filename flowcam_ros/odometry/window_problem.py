@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from flowcam_ros.geometry.camera import CameraModel
+from flowcam_ros.odometry.pair_prior import PairPrior
 from flowcam_ros.odometry.reprojection import Reprojection, derivatives, reproject
 from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost, student_weight
 from flowcam_ros.odometry.window_prior import WindowPrior
@@ -37,6 +38,7 @@ class Sightings:
         pixel_information: (p, n) inverse variance of each coordinate.
         inverse_depth: (p, n) measured in the target.
         depth_information: (p, n) inverse variance of that; 0 where unknown.
+        pair: (p,) what is known of the pose of host in target besides.
     """
 
     host: Int64[Tensor, ' p']
@@ -45,6 +47,7 @@ class Sightings:
     pixel_information: Float[Tensor, 'p n']
     inverse_depth: Float[Tensor, 'p n']
     depth_information: Float[Tensor, 'p n']
+    pair: PairPrior
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,8 @@ class WindowProblem:
         pixel = student_cost(at.chi2_pixel / scale**2, 2.0).sum()
         depth = student_cost(at.chi2_depth / scale**2, 1.0).sum()
         known = student_cost(at.chi2_prior / scale**2, 1.0).sum()
-        return float(pixel + depth + known) / self._likeness + self._prior.cost(at.state.poses)
+        apart = self._sightings.pair.cost(at.seen.pose).sum() + self._prior.cost(at.state.poses)
+        return float(pixel + depth + known) / self._likeness + float(apart)
 
     def system(self, at: WindowResiduals, scale: float) -> WindowSystem:
         """Weight the residuals robustly and build the normal equations."""
@@ -202,8 +206,9 @@ class WindowProblem:
         by_motion, by_depth = derivatives(self._camera, at.seen)
         weighted = information.unsqueeze(-1) * by_motion
         flat, flat_weighted = by_motion.flatten(1, 2), weighted.flatten(1, 2)
-        block = flat_weighted.mT @ flat
+        block = flat_weighted.mT @ flat + s.pair.hessian
         pull = (flat_weighted.mT @ at.residual.flatten(1).unsqueeze(-1)).squeeze(-1)
+        pull = pull + s.pair.slope(at.seen.pose)
         cross = (weighted * by_depth.unsqueeze(-1)).sum(-2)
         curvature = (information * by_depth**2).sum(-1)
         slope = (information * by_depth * at.residual).sum(-1)
