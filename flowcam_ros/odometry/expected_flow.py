@@ -37,11 +37,11 @@ def expected_flow(
     source = torch.from_numpy(pixels).double()
     there = reproject(
         camera,
-        rays(camera, source),
+        rays(camera, source).mT,
         torch.from_numpy(depth).double().clamp_min(MIN_INVERSE_DEPTH),
         torch.from_numpy(target_from_source),
     )
-    moved = (there.predicted[:, :2] - source) * there.ahead.unsqueeze(-1)
+    moved = (there.predicted[:2].mT - source) * there.ahead.unsqueeze(-1)
     reach = max(camera.width, camera.height)
     grid = moved.clamp(-reach, reach).float().numpy().reshape(rows, columns, 2)
     return cv2.resize(grid, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)

@@ -30,14 +30,14 @@ class Residuals:
 
     Attributes:
         seen: the points in the target.
-        residual: (n, 3) pixel x, pixel y, inverse depth in the target.
+        residual: (3, n) pixel x, pixel y, inverse depth in the target.
         prior: (n,) inverse depth minus what was known of it.
         chi2_pixel: (n,) squared error of pixel and prior in units of their variances.
         chi2_depth: (n,) the same of the target's inverse depth.
     """
 
     seen: Reprojection
-    residual: Float[Tensor, 'n 3']
+    residual: Float[Tensor, '3 n']
     prior: Float[Tensor, ' n']
     chi2_pixel: Float[Tensor, ' n']
     chi2_depth: Float[Tensor, ' n']
@@ -66,7 +66,7 @@ class NormalEquations:
     hessian: Float[Tensor, '6 6']
     gradient: Float[Tensor, '6']
     weights: Float[Tensor, ' n']
-    _cross: Float[Tensor, 'n 6']
+    _cross: Float[Tensor, '6 n']
     _curvature: Float[Tensor, ' n']
     _slope: Float[Tensor, ' n']
 
@@ -74,7 +74,7 @@ class NormalEquations:
         self, depth: Float[Tensor, ' n'], step: Float[Tensor, '6']
     ) -> Float[Tensor, ' n']:
         """Return the best depths for a pose step."""
-        return clamped_depth(depth - (self._slope + self._cross @ step) / self._curvature)
+        return clamped_depth(depth - (self._slope + step @ self._cross) / self._curvature)
 
 
 class PoseProblem:
@@ -88,8 +88,8 @@ class PoseProblem:
     def __init__(self, points: Correspondences, camera: CameraModel) -> None:
         self.points = points
         self._camera = camera
-        self._rays = rays(camera, points.source)
-        self._target = torch.cat([points.target, points.target_inverse_depth.unsqueeze(-1)], -1)
+        self._rays = rays(camera, points.source).mT.contiguous()
+        self._target = torch.cat([points.target.mT, points.target_inverse_depth.unsqueeze(0)])
         self._pixel_information = 1.0 / points.pixel_variance
         self._prior_information = 1.0 / points.inverse_depth_variance
         known = points.target_inverse_depth > 0
@@ -104,10 +104,10 @@ class PoseProblem:
         seen = reproject(self._camera, self._rays, depth, pose)
         residual = seen.predicted - self._target
         prior = depth - self.points.inverse_depth
-        chi2 = (residual[:, :2] ** 2).sum(-1) * self._pixel_information
+        chi2 = (residual[:2] ** 2).sum(0) * self._pixel_information
         chi2 = chi2 + prior**2 * self._prior_information
         chi2 = chi2.masked_fill(~seen.ahead, CHI2_BEHIND)
-        chi2_depth = residual[:, 2] ** 2 * self._target_information
+        chi2_depth = residual[2] ** 2 * self._target_information
         return Residuals(seen, residual, prior, chi2, chi2_depth)
 
     def misfit(self, pose: Float[Tensor, '4 4']) -> float:
@@ -119,8 +119,8 @@ class PoseProblem:
         """
         at = self.residuals(pose, self.points.inverse_depth)
         _, by_depth = derivatives(self._camera, at.seen)
-        slope = (by_depth[:, :2] * at.residual[:, :2]).sum(-1) * self._pixel_information
-        curvature = (by_depth[:, :2] ** 2).sum(-1) * self._pixel_information
+        slope = (by_depth[:2] * at.residual[:2]).sum(0) * self._pixel_information
+        curvature = (by_depth[:2] ** 2).sum(0) * self._pixel_information
         chi2 = at.chi2_pixel - slope**2 / (curvature + self._prior_information)
         return float(chi2.clamp(0.0, _UNEXPLAINED_CHI2).mean()) / _UNEXPLAINED_CHI2
 
@@ -130,18 +130,19 @@ class PoseProblem:
         depth_weights = kernel.weight(at.chi2_depth / scale**2, 1.0)
         pixel = self._pixel_information * weights
         target = self._target_information * depth_weights
-        information = torch.stack([pixel, pixel, target], -1) / scale**2
+        information = torch.stack([pixel, pixel, target]) / scale**2
         prior_information = self._prior_information * weights / scale**2
 
         by_pose, by_depth = derivatives(self._camera, at.seen)
-        weighted = information.unsqueeze(-1) * by_pose
-        flat = weighted.flatten(0, 1).T
-        hessian = flat @ by_pose.flatten(0, 1)
+        weighted = information * by_pose
+        flat = weighted.flatten(1)
+        hessian = flat @ by_pose.flatten(1).T
         gradient = flat @ at.residual.flatten()
-        cross = (weighted * by_depth.unsqueeze(-1)).sum(1)
-        curvature = (information * by_depth**2).sum(-1) + prior_information
-        slope = (information * by_depth * at.residual).sum(-1) + prior_information * at.prior
-        curvature = curvature.clamp_min(1e-30)
-        hessian = hessian - (cross / curvature.unsqueeze(-1)).T @ cross
-        gradient = gradient - cross.T @ (slope / curvature)
+        cross = (weighted * by_depth).sum(1)
+        pull = information * by_depth
+        curvature = (pull * by_depth).sum(0).add_(prior_information).clamp_(min=1e-30)
+        slope = (pull * at.residual).sum(0).addcmul_(prior_information, at.prior)
+        scaled = cross / curvature
+        hessian = hessian - scaled @ cross.T
+        gradient = gradient - scaled @ slope
         return NormalEquations(hessian, gradient, weights, cross, curvature, slope)

@@ -2,7 +2,8 @@
 """Where a pose and an inverse depth put a pixel in another image, and the derivatives of that.
 
 The point of the target camera, scaled by the source's inverse depth rho, is R ray + rho t: finite
-for points at infinity, and linear in rho. Everything works on one pose or on a batch of them.
+for points at infinity, and linear in rho. Everything works on one pose or on a batch of them. The
+points come last, next to each other in memory: this is the inner loop of every fit.
 """
 
 from __future__ import annotations
@@ -33,45 +34,45 @@ class Reprojection:
     """
 
     pose: Float[Tensor, '*b 4 4']
-    moved: Float[Tensor, '*b n 3']
+    moved: Float[Tensor, '*b 3 n']
     depth: Float[Tensor, '*b n']
-    predicted: Float[Tensor, '*b n 3']
+    predicted: Float[Tensor, '*b 3 n']
     ahead: Bool[Tensor, '*b n']
 
 
 def reproject(
     camera: CameraModel,
-    rays: Float[Tensor, '*b n 3'],
+    rays: Float[Tensor, '*b 3 n'],
     depth: Float[Tensor, '*b n'],
     pose: Float[Tensor, '*b 4 4'],
 ) -> Reprojection:
     """Return source points (rays with z = 1, inverse depth) in the target image of ``pose``."""
-    turned = rays @ pose[..., :3, :3].mT
-    moved = turned + depth.unsqueeze(-1) * pose[..., None, :3, 3]
-    z = moved[..., 2].clamp_min(_MIN_Z)
+    moved = pose[..., :3, :3] @ rays + pose[..., :3, 3:] * depth.unsqueeze(-2)
+    x, y, z = moved.unbind(-2)
+    inverse_z = z.clamp_min(_MIN_Z).reciprocal_()
     predicted = torch.stack(
         [
-            camera.fx * moved[..., 0] / z + camera.cx,
-            camera.fy * moved[..., 1] / z + camera.cy,
-            depth / z,
+            camera.fx * x * inverse_z + camera.cx,
+            camera.fy * y * inverse_z + camera.cy,
+            depth * inverse_z,
         ],
-        -1,
+        -2,
     )
-    return Reprojection(pose, moved, depth, predicted, moved[..., 2] > _MIN_Z)
+    return Reprojection(pose, moved, depth, predicted, z > _MIN_Z)
 
 
 def derivatives(
     camera: CameraModel, at: Reprojection
-) -> tuple[Float[Tensor, '*b n 3 6'], Float[Tensor, '*b n 3']]:
+) -> tuple[Float[Tensor, '*b 6 3 n'], Float[Tensor, '*b 3 n']]:
     """Return how ``predicted`` changes with the pose and with the depth of its point.
 
     Returns:
-        (..., n, 3, 6) by a small motion (translation, rotation vector) in target axes on the left
-        of the pose, and (..., n, 3) by the source's inverse depth.
+        (..., 6, 3, n) by a small motion (translation, rotation vector) in target axes on the left
+        of the pose, and (..., 3, n) by the source's inverse depth.
     """
     depth = at.depth
-    x, y, z = at.moved.unbind(-1)
-    inverse_z = 1.0 / z.clamp_min(_MIN_Z)
+    x, y, z = at.moved.unbind(-2)
+    inverse_z = z.clamp_min(_MIN_Z).reciprocal_()
     fx, fy = camera.fx * inverse_z, camera.fy * inverse_z
     zero = torch.zeros_like(fx)
     x_by_z, y_by_z = -fx * x * inverse_z, -fy * y * inverse_z
@@ -79,20 +80,20 @@ def derivatives(
     # d/dp of (pixel, inverse depth), then d/dw = p x d/dp, written out: most entries are zero
     by_motion = torch.stack(
         [
-            *(fx * depth, zero, x_by_z * depth),
-            *(y * x_by_z, z * fx - x * x_by_z, -y * fx),
-            *(zero, fy * depth, y_by_z * depth),
-            *(y * y_by_z - z * fy, -x * y_by_z, x * fy),
-            *(zero, zero, depth_by_z * depth),
-            *(y * depth_by_z, -x * depth_by_z, zero),
+            *(fx * depth, zero, zero),
+            *(zero, fy * depth, zero),
+            *(x_by_z * depth, y_by_z * depth, depth_by_z * depth),
+            *(y * x_by_z, y * y_by_z - z * fy, y * depth_by_z),
+            *(z * fx - x * x_by_z, -x * y_by_z, -x * depth_by_z),
+            *(-y * fx, x * fy, zero),
         ],
-        -1,
+        -2,
     )
     tx, ty, tz = at.pose[..., :3, 3].unsqueeze(-2).unbind(-1)
     by_depth = torch.stack(
-        [fx * tx + x_by_z * tz, fy * ty + y_by_z * tz, depth_by_z * tz + inverse_z], -1
+        [fx * tx + x_by_z * tz, fy * ty + y_by_z * tz, depth_by_z * tz + inverse_z], -2
     )
-    return by_motion.unflatten(-1, (3, 6)), by_depth
+    return by_motion.unflatten(-2, (6, 3)), by_depth
 
 
 def clamped_depth(depth: Float[Tensor, '*n']) -> Float[Tensor, '*n']:

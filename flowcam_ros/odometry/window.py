@@ -221,7 +221,7 @@ class SlidingWindow:
         parts = []
         for number, sighting in enumerate(self._joining, len(self._sightings)):
             count = len(sighting.information)
-            z = fit.at.seen.moved[number, :count, 2].cpu().numpy()
+            z = fit.at.seen.moved[number, 2, :count].cpu().numpy()
             depth = fit.at.seen.depth[number, :count].cpu().numpy()
             curvature = fit.system.curvature[sighting.host, :count].cpu().numpy()
             chi2 = fit.at.chi2_pixel[number, :count].cpu().numpy()

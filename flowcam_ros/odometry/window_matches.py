@@ -167,10 +167,10 @@ def _expected(
     """Return where pose and depth put the points, and which are worth seeking there."""
     camera = frame.camera
     pose = se3.inverse(world_from_camera) @ host.keyframe.world_from_camera
-    ray = rays(camera, torch.from_numpy(host.pixels).double())
+    ray = rays(camera, torch.from_numpy(host.pixels).double()).mT
     depth = torch.from_numpy(host.inverse_depth).double()
     there = reproject(camera, ray, depth, torch.from_numpy(pose))
-    guess = there.predicted[:, :2].numpy().astype(np.float32)
+    guess = there.predicted[:2].mT.numpy().astype(np.float32)
     inside = (guess > 0).all(1) & (guess < (camera.width - 1, camera.height - 1)).all(1)
     known = host.variance < (_KNOWN_DEPTH * host.inverse_depth) ** 2
     return guess, inside & known & there.ahead.numpy()

@@ -80,7 +80,7 @@ class WindowResiduals:
     Attributes:
         state: where they were taken.
         seen: (p,) batch of the points in the targets.
-        residual: (p, n, 3) pixel x, pixel y, inverse depth.
+        residual: (p, 3, n) pixel x, pixel y, inverse depth.
         chi2_pixel: (p, n) squared error in units of variance; 0 where not seen.
         chi2_depth: (p, n) the same of the target's inverse depth.
         chi2_prior: (k, n) the same of the host's inverse depth.
@@ -88,7 +88,7 @@ class WindowResiduals:
 
     state: WindowState
     seen: Reprojection
-    residual: Float[Tensor, 'p n 3']
+    residual: Float[Tensor, 'p 3 n']
     chi2_pixel: Float[Tensor, 'p n']
     chi2_depth: Float[Tensor, 'p n']
     chi2_prior: Float[Tensor, 'k n']
@@ -101,29 +101,30 @@ class WindowSystem:
     Attributes:
         hessian: (k, k, 6, 6) of the poses.
         gradient: (k, 6).
-        cross: (k, n, k, 6) of depths and poses.
+        cross: (k, k, 6, n) of poses with the depths of key frames, which come first.
         curvature: (k, n) of the depths.
         slope: (k, n) gradient of the depths.
     """
 
     hessian: Float[Tensor, 'k k 6 6']
     gradient: Float[Tensor, 'k 6']
-    cross: Float[Tensor, 'k n k 6']
+    cross: Float[Tensor, 'k k 6 n']
     curvature: Float[Tensor, 'k n']
     slope: Float[Tensor, 'k n']
 
     def reduced(self) -> tuple[Float[Tensor, 'm m'], Float[Tensor, ' m']]:
         """Return hessian and gradient of the poses alone, m = 6 k."""
         size = self.gradient.numel()
-        cross = self.cross.reshape(-1, size)
-        scaled = cross / self.curvature.reshape(-1, 1)
-        hessian = self.hessian.transpose(1, 2).reshape(size, size) - scaled.T @ cross
-        gradient = self.gradient.reshape(-1) - scaled.T @ self.slope.reshape(-1)
+        cross = self.cross.flatten(1, 2)
+        scaled = cross / self.curvature.unsqueeze(1)
+        hessian = self.hessian.transpose(1, 2).reshape(size, size)
+        hessian = hessian - (scaled @ cross.mT).sum(0)
+        gradient = self.gradient.reshape(-1) - (scaled @ self.slope.unsqueeze(-1)).sum(0).squeeze(-1)
         return 0.5 * (hessian + hessian.T), gradient
 
     def depth_step(self, step: Float[Tensor, ' m']) -> Float[Tensor, 'k n']:
         """Return the best change of the depths for a step of the poses."""
-        return -(self.slope + self.cross.flatten(2) @ step) / self.curvature
+        return -(self.slope + step @ self.cross.flatten(1, 2)) / self.curvature
 
 
 class WindowProblem:
@@ -153,22 +154,23 @@ class WindowProblem:
         self._sightings = sightings
         self._prior = prior
         self._seen = sightings.pixel_information > 0
-        self._target = torch.cat([sightings.pixel, sightings.inverse_depth.unsqueeze(-1)], -1)
+        self._rays = points.rays.mT.contiguous()
+        self._target = torch.cat([sightings.pixel.mT, sightings.inverse_depth.unsqueeze(-2)], -2)
 
     def residuals(self, state: WindowState) -> WindowResiduals:
         """Return the residuals at a state."""
         s = self._sightings
         pose = torch.linalg.solve(state.poses[s.target], state.poses[s.host])
-        seen = reproject(self._camera, self._points.rays[s.host], state.depth[s.host], pose)
+        seen = reproject(self._camera, self._rays[s.host], state.depth[s.host], pose)
         residual = seen.predicted - self._target
-        chi2 = (residual[..., :2] ** 2).sum(-1) * s.pixel_information
+        chi2 = (residual[:, :2] ** 2).sum(1) * s.pixel_information
         chi2 = chi2.masked_fill(~seen.ahead & self._seen, CHI2_BEHIND)
         return WindowResiduals(
             state,
             seen,
             residual,
             chi2,
-            residual[..., 2] ** 2 * s.depth_information,
+            residual[:, 2] ** 2 * s.depth_information,
             (state.depth - self._points.inverse_depth) ** 2 * self._points.information,
         )
 
@@ -176,9 +178,9 @@ class WindowProblem:
         """Return the degrees of freedom of a sighting: 2, less what depths and poses absorb."""
         s = self._sightings
         by_depth = derivatives(self._camera, at.seen)[1] ** 2
-        told = s.pixel_information * by_depth[..., :2].sum(-1)
+        told = s.pixel_information * by_depth[:, :2].sum(1)
         known = self._points.information.clamp_min(1e-30)
-        curvature = known.index_add(0, s.host, told + s.depth_information * by_depth[..., 2])
+        curvature = known.index_add(0, s.host, told + s.depth_information * by_depth[:, 2])
         absorbed = float((told / curvature[s.host]).sum()) + 6.0 * (len(at.state.poses) - 1)
         return max(2.0 - absorbed / max(int(self._seen.sum()), 1), _LEAST_FREEDOM)
 
@@ -201,17 +203,18 @@ class WindowProblem:
         pixel = s.pixel_information * student_weight(at.chi2_pixel / variance, 2.0) / counted
         depth = s.depth_information * student_weight(at.chi2_depth / variance, 1.0) / counted
         known = points.information * student_weight(at.chi2_prior / variance, 1.0) / counted
-        information = torch.stack([pixel, pixel, depth], -1)
+        information = torch.stack([pixel, pixel, depth], 1)
 
         by_motion, by_depth = derivatives(self._camera, at.seen)
-        weighted = information.unsqueeze(-1) * by_motion
-        flat, flat_weighted = by_motion.flatten(1, 2), weighted.flatten(1, 2)
-        block = flat_weighted.mT @ flat + s.pair.hessian
-        pull = (flat_weighted.mT @ at.residual.flatten(1).unsqueeze(-1)).squeeze(-1)
+        weighted = information.unsqueeze(1) * by_motion
+        flat, flat_weighted = by_motion.flatten(2), weighted.flatten(2)
+        block = flat_weighted @ flat.mT + s.pair.hessian
+        pull = (flat_weighted @ at.residual.flatten(1).unsqueeze(-1)).squeeze(-1)
         pull = pull + s.pair.slope(at.seen.pose)
-        cross = (weighted * by_depth.unsqueeze(-1)).sum(-2)
-        curvature = (information * by_depth**2).sum(-1)
-        slope = (information * by_depth * at.residual).sum(-1)
+        cross = (weighted * by_depth.unsqueeze(1)).sum(2)
+        pulled = information * by_depth
+        curvature = (pulled * by_depth).sum(1)
+        slope = (pulled * at.residual).sum(1)
 
         system = _empty_system(state)
         host, target = s.host, s.target
@@ -224,9 +227,8 @@ class WindowProblem:
         system.hessian.index_put_((target, host), -to_host.mT, accumulate=True)
         system.gradient.index_put_((target,), -pull, accumulate=True)
         system.gradient.index_put_((host,), (turn.mT @ pull.unsqueeze(-1)).squeeze(-1), True)
-        by_pose = system.cross.transpose(1, 2)
-        by_pose.index_put_((host, target), -cross, accumulate=True)
-        by_pose.index_put_((host, host), cross @ turn, accumulate=True)
+        system.cross.index_put_((host, target), -cross, accumulate=True)
+        system.cross.index_put_((host, host), turn.mT @ cross, accumulate=True)
         system.curvature.index_put_((host,), curvature, accumulate=True)
         system.slope.index_put_((host,), slope, accumulate=True)
         system.curvature.add_(known).clamp_(min=1e-30)
@@ -238,7 +240,7 @@ class WindowProblem:
 def _empty_system(state: WindowState) -> WindowSystem:
     k, n = state.depth.shape
     new = state.poses.new_zeros
-    return WindowSystem(new(k, k, 6, 6), new(k, 6), new(k, n, k, 6), new(k, n), new(k, n))
+    return WindowSystem(new(k, k, 6, 6), new(k, 6), new(k, k, 6, n), new(k, n), new(k, n))
 
 
 def _adjoint(pose: Float[Tensor, 'p 4 4']) -> Float[Tensor, 'p 6 6']:
