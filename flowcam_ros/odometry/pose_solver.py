@@ -29,9 +29,14 @@ from flowcam_ros.odometry.surface import SurfaceResiduals, SurfaceTerm
 
 # Levenberg-Marquardt damping, relative to the diagonal of the normal matrix.
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1e-4, 1e-6, 1e4
-# A step that moves no typical point by more than this is the last.
-_SMALL_STEP_PX = 1e-3
-_SMALL_IMPROVEMENT = 1e-5
+# Less changes no step by much.
+_FELT_DAMPING = 1e-2
+# A step that moves no typical point by more than this, or improves the mean cost by less, is the
+# last: what remains is far below what noise leaves open.
+_SMALL_STEP_PX = 5e-3
+_SMALL_IMPROVEMENT = 3e-5
+# A step this short that makes things worse tells that only the grain of the depth image is left.
+_GRAIN_PX = 0.03
 
 
 @dataclass(frozen=True)
@@ -89,15 +94,15 @@ def fit_pose(
         new_on = surface.residuals(new_pose) if surface else None
         if on is not None and new_on is not None:
             improvement += on.improvement(new_on) / len(problem.points)
+        length = float((step.abs() * problem.step_scale).max())
         if improvement >= 0:
             pose, depth, at, on = new_pose, new_depth, candidate, new_on
             damping = max(damping * 0.1, _MIN_DAMPING)
-            small = bool((step.abs() * problem.step_scale < _SMALL_STEP_PX).all())
-            if small or improvement < _SMALL_IMPROVEMENT:
+            if length < _SMALL_STEP_PX or improvement < _SMALL_IMPROVEMENT:
                 break
         else:
-            damping *= 10.0
-            if damping > _MAX_DAMPING:
+            damping = max(damping * 10.0, _FELT_DAMPING)
+            if length < _GRAIN_PX or damping > _MAX_DAMPING:
                 break
     return _result(problem, at, on, depth, kernel)
 
