@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -58,3 +60,19 @@ def estimate_flow(
     """Return displacement and confidence together."""
     displacement = estimator.displacement(source, target)
     return Flow(displacement, estimator.confidence(source, target, displacement))
+
+
+class DenseFlow:
+    """A displacement that is estimated when it is first asked for, as many frames need none.
+
+    Args:
+        estimate: returns the (height, width, 2) displacement, pixels.
+    """
+
+    def __init__(self, estimate: Callable[[], Float[np.ndarray, 'height width 2']]) -> None:
+        self._estimate = estimate
+
+    @cached_property
+    def displacement(self) -> Float[np.ndarray, 'height width 2']:
+        """Where each source pixel goes, relative to where it was, pixels."""
+        return self._estimate()

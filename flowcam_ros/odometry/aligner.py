@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from flowcam_ros.correspondence.flow import FlowEstimator
+from flowcam_ros.correspondence.flow import DenseFlow, FlowEstimator
 from flowcam_ros.correspondence.points import RefinedPoints, refine_points, search_points
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.prepare import PreparedFrame
-from flowcam_ros.geometry.projection import project, rays
+from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.se3 import Matrix4, Vector3
 from flowcam_ros.odometry.alignment import (
     AGREES,
@@ -29,11 +29,14 @@ from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.expected_flow import expected_flow
 from flowcam_ros.odometry.keyframe import Keyframe
 from flowcam_ros.odometry.multi_start import fit_first, fit_from_best
+from flowcam_ros.odometry.reprojection import reproject
 from flowcam_ros.odometry.scene_flow import lift
 from flowcam_ros.odometry.surface import SurfaceMemory, SurfaceTerm
 from flowcam_ros.odometry.surface_alignment import align_surface
 
 _MIN_FIT_POINTS = 6
+# Where the expected motion finds this share of the points, dense flow would find no more.
+_AS_EXPECTED = 0.6
 # A fit that explains less than this share of the points shows where to look for the others.
 _WELL_MATCHED = 0.5
 _GUIDED_ROUNDS = 2
@@ -43,6 +46,8 @@ _WORTH_ANOTHER = 1.1
 _HARDLY_MATCHED = 0.3
 # Depth known to this share of itself tells where a point is to be expected.
 _KNOWN_DEPTH = 0.15
+# Far outside of any picture.
+_ELSEWHERE = -1e6
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class _Pair:
     keyframe: Keyframe
     frame: PreparedFrame
     target_depth: DepthEstimate | None
-    displacement: Float[np.ndarray, 'height width 2']
+    flow: DenseFlow
     surface: SurfaceTerm | None
 
 
@@ -82,13 +87,31 @@ class Aligner:
             starts: first guesses of target_from_source, the most trusted first.
             seeds: translations to try besides, where the frames before tell nothing of it.
         """
-        start = expected_flow(keyframe, starts[0])
-        displacement = self._flow.displacement(keyframe.frame.even.broad, frame.even.broad, start)
-        pixels = keyframe.points.pixels
-        at = np.rint(pixels).astype(np.intp)
-        guess = pixels + displacement[at[:, 1], at[:, 0]]
         surface = self._surfaces.term(keyframe.depth, target_depth)
-        pair = _Pair(keyframe, frame, target_depth, displacement, surface)
+        flow = DenseFlow(lambda: self._dense(keyframe, frame, starts[0]))
+        pair = _Pair(keyframe, frame, target_depth, flow, surface)
+        if not seeds:
+            expected = self._near_expected(pair, starts)
+            if expected.inliers > _AS_EXPECTED * expected.followed:
+                return expected
+        return self._along_flow(pair, starts, seeds)
+
+    def _dense(
+        self, keyframe: Keyframe, frame: PreparedFrame, start: Matrix4
+    ) -> Float[np.ndarray, 'height width 2']:
+        first = expected_flow(keyframe, start)
+        return self._flow.displacement(keyframe.frame.even.broad, frame.even.broad, first)
+
+    def _near_expected(self, pair: _Pair, starts: list[Matrix4]) -> Alignment:
+        """Look for the points where the motion so far lets expect them."""
+        guess = _expected_pixels(pair.keyframe, starts[0])
+        return self._fit_matches(pair, guess, self._matches_near(pair, guess), starts, [])
+
+    def _along_flow(self, pair: _Pair, starts: list[Matrix4], seeds: list[Vector3]) -> Alignment:
+        """Look for the points where dense flow carries them, and then farther and farther."""
+        pixels = pair.keyframe.points.pixels
+        at = np.rint(pixels).astype(np.intp)
+        guess = pixels + pair.flow.displacement[at[:, 1], at[:, 0]]
         best = self._fit_matches(pair, guess, self._matches_near(pair, guess), starts, seeds)
         best = self._guided(pair, best, guess)
         if best.inliers >= _HARDLY_MATCHED * len(pixels):
@@ -134,7 +157,7 @@ class Aligner:
             if fit.agreement < max(AGREES, fits[0].agreement - SAME_AGREEMENT):
                 break
             pose = fit.target_from_source.cpu().numpy()
-            near = _expected_pixels(pair.keyframe, pose, guess)
+            near = _known_pixels(pair.keyframe, pose, guess)
             matched = self._fit_matches(pair, near, self._matches_near(pair, near), [pose], [])
             found += [self._guided(pair, matched, near), by_depth(matched, fit)]
         return found
@@ -155,7 +178,7 @@ class Aligner:
         for _ in range(_GUIDED_ROUNDS):
             if best.covariance is None or best.inliers > _WELL_MATCHED * best.followed:
                 break
-            guess = _expected_pixels(pair.keyframe, best.target_from_source, guess)
+            guess = _known_pixels(pair.keyframe, best.target_from_source, guess)
             pose = [best.target_from_source]
             again = self._fit_matches(pair, guess, self._matches_near(pair, guess), pose, [])
             enough = again.inliers < _WORTH_ANOTHER * best.inliers
@@ -179,7 +202,7 @@ class Aligner:
         points, kept = lift(keyframe, matches, pair.target_depth, self._device)
         moved = np.linalg.norm(matches.target - pixels, axis=1)[matches.valid]
         unfitted = Alignment(
-            displacement=pair.displacement,
+            flow=pair.flow,
             points=points,
             kept=kept,
             followed=int(np.count_nonzero(inside)),
@@ -205,16 +228,25 @@ class Aligner:
         return fitted(unfitted, camera, fit, pose.inlier_threshold)
 
 
-def _expected_pixels(
+def _expected_pixels(keyframe: Keyframe, target_from_source: Matrix4) -> Float[np.ndarray, 'n 2']:
+    """Return where a pose puts the key frame's points; beyond the picture where behind it."""
+    points = keyframe.points
+    there = reproject(
+        keyframe.frame.camera,
+        rays(keyframe.frame.camera, torch.from_numpy(points.pixels).double()).mT,
+        torch.from_numpy(points.inverse_depth).double(),
+        torch.from_numpy(target_from_source),
+    )
+    pixels = torch.where(there.ahead, there.predicted[:2], _ELSEWHERE)
+    return pixels.mT.contiguous().float().numpy()
+
+
+def _known_pixels(
     keyframe: Keyframe, target_from_source: Matrix4, guess: Float[np.ndarray, 'n 2']
 ) -> Float[np.ndarray, 'n 2']:
     """Return where a pose puts the key frame's points; ``guess`` where depth is hardly known."""
-    camera, points = keyframe.frame.camera, keyframe.points
-    pose = torch.from_numpy(target_from_source)
-    source = torch.from_numpy(points.pixels).double()
-    inverse = torch.from_numpy(points.inverse_depth).double()
-    moved = rays(camera, source) @ pose[:3, :3].T + inverse.unsqueeze(-1) * pose[:3, 3]
-    pixels = project(camera, moved).numpy().astype(np.float32)
+    points = keyframe.points
+    pixels = _expected_pixels(keyframe, target_from_source)
     known = points.variance < (_KNOWN_DEPTH * points.inverse_depth) ** 2
-    known &= (moved[:, 2] > 0.05).numpy()
+    known &= pixels[:, 0] > _ELSEWHERE
     return np.where(known[:, None], pixels, guess)

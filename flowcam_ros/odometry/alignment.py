@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from flowcam_ros.correspondence.flow import DenseFlow
 from flowcam_ros.correspondence.points import MODEL_ERROR
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
@@ -36,7 +37,7 @@ class Alignment:
     """How a frame fits a key frame.
 
     Attributes:
-        displacement: dense flow from the key frame to the frame, pixels.
+        flow: dense, from the key frame to the frame.
         points: the matched points with their depths.
         kept: which points of the key frame these are.
         followed: points of the key frame whose flow stayed in the picture.
@@ -56,7 +57,7 @@ class Alignment:
         agreement: share of the key frame's surface that the frame's depth confirms.
     """
 
-    displacement: Float[np.ndarray, 'height width 2']
+    flow: DenseFlow
     points: Correspondences
     kept: Bool[np.ndarray, ' n']
     followed: int
@@ -74,6 +75,11 @@ class Alignment:
     holds_translation: bool = False
     surface: PairPrior | None = None
     agreement: float = 0.0
+
+    @property
+    def displacement(self) -> Float[np.ndarray, 'height width 2']:
+        """Dense flow from the key frame to the frame, pixels."""
+        return self.flow.displacement
 
     @property
     def inlier_ratio(self) -> float:

@@ -119,7 +119,9 @@ class WindowSystem:
         scaled = cross / self.curvature.unsqueeze(1)
         hessian = self.hessian.transpose(1, 2).reshape(size, size)
         hessian = hessian - (scaled @ cross.mT).sum(0)
-        gradient = self.gradient.reshape(-1) - (scaled @ self.slope.unsqueeze(-1)).sum(0).squeeze(-1)
+        gradient = self.gradient.reshape(-1) - (scaled @ self.slope.unsqueeze(-1)).sum(0).squeeze(
+            -1
+        )
         return 0.5 * (hessian + hessian.T), gradient
 
     def depth_step(self, step: Float[Tensor, ' m']) -> Float[Tensor, 'k n']:
