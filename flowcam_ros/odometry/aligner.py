@@ -37,6 +37,8 @@ from flowcam_ros.odometry.surface_alignment import align_surface
 _MIN_FIT_POINTS = 6
 # Where the expected motion finds this share of the points, dense flow would find no more.
 _AS_EXPECTED = 0.6
+# Farther from there, Lucas-Kanade alone would not find them.
+_MAX_SURPRISE_PX = 4.0
 # A fit that explains less than this share of the points shows where to look for the others.
 _WELL_MATCHED = 0.5
 _GUIDED_ROUNDS = 2
@@ -69,6 +71,8 @@ class Aligner:
         self._flow = flow
         self._device = device
         self._surfaces = SurfaceMemory(device)
+        # how far from where they were expected the points were found last
+        self._surprise_px = 0.0
 
     def align(
         self,
@@ -90,22 +94,21 @@ class Aligner:
         surface = self._surfaces.term(keyframe.depth, target_depth)
         flow = DenseFlow(lambda: self._dense(keyframe, frame, starts[0]))
         pair = _Pair(keyframe, frame, target_depth, flow, surface)
-        if not seeds:
-            expected = self._near_expected(pair, starts)
+        guess = _expected_pixels(keyframe, starts[0])
+        if not seeds and self._surprise_px < _MAX_SURPRISE_PX:
+            matches = self._matches_near(pair, guess)
+            expected = self._fit_matches(pair, guess, matches, starts, [])
             if expected.inliers > _AS_EXPECTED * expected.followed:
                 return expected
-        return self._along_flow(pair, starts, seeds)
+        found = self._along_flow(pair, starts, seeds)
+        self._surprise_px = _distance(guess, found)
+        return found
 
     def _dense(
         self, keyframe: Keyframe, frame: PreparedFrame, start: Matrix4
     ) -> Float[np.ndarray, 'height width 2']:
         first = expected_flow(keyframe, start)
         return self._flow.displacement(keyframe.frame.even.broad, frame.even.broad, first)
-
-    def _near_expected(self, pair: _Pair, starts: list[Matrix4]) -> Alignment:
-        """Look for the points where the motion so far lets expect them."""
-        guess = _expected_pixels(pair.keyframe, starts[0])
-        return self._fit_matches(pair, guess, self._matches_near(pair, guess), starts, [])
 
     def _along_flow(self, pair: _Pair, starts: list[Matrix4], seeds: list[Vector3]) -> Alignment:
         """Look for the points where dense flow carries them, and then farther and farther."""
@@ -239,6 +242,14 @@ def _expected_pixels(keyframe: Keyframe, target_from_source: Matrix4) -> Float[n
     )
     pixels = torch.where(there.ahead, there.predicted[:2], _ELSEWHERE)
     return pixels.mT.contiguous().float().numpy()
+
+
+def _distance(guess: Float[np.ndarray, 'n 2'], alignment: Alignment) -> float:
+    """Return how far from a guess the points were found, median pixels."""
+    if not alignment.matched:
+        return float('inf')
+    found = alignment.points.target.cpu().numpy()
+    return float(np.median(np.linalg.norm(found - guess[alignment.kept], axis=1)))
 
 
 def _known_pixels(

@@ -22,12 +22,10 @@ from flowcam_ros.odometry.surface import SurfaceTerm
 _MIN_UNEXPLAINED_PX = 0.5
 # From rest to a first map is a long way, with depths unknown.
 _FIRST_ITERATIONS = 30
-# A fit that leaves less than this unexplained needs no other guess.
-_SURE = 0.15
 # A fit that leaves this share of the points more unexplained than its start followed outliers.
 _PULLED_AWAY = 0.02
-# Without measured depth a fit can fall the wrong way: one that brings less than this share of the
-# points so near may have.
+# A fit that brings this share of the points so near has not fallen the wrong way, and followed
+# nothing that moves.
 _NEAR_PX, _SOUND = 2.0, 0.88
 
 
@@ -45,45 +43,43 @@ def fit_from_best(
     fitted along where given.
     """
     problem = PoseProblem(points, camera)
-    fit = fit_pose(problem, _pose(starts[0], points), iterations, surface=surface)
-    if problem.misfit(fit.target_from_source) < _SURE:
-        return fit
-    return _fit_doubtful(problem, points, camera, starts, iterations, surface, fit)
-
-
-def _fit_doubtful(
-    problem: PoseProblem,
-    points: Correspondences,
-    camera: CameraModel,
-    starts: list[Matrix4],
-    iterations: int,
-    surface: SurfaceTerm | None,
-    first: PoseFit,
-) -> PoseFit:
-    """Fit from the best of all guesses; ``first`` is the fit from the first of them."""
+    first = fit_pose(problem, _pose(starts[0], points), iterations, surface=surface)
+    if _is_sound(first, points):
+        return first
     guesses = [_pose(start, points) for start in starts]
     if len(guesses) > 1:
         closed = closed_form_pose(points, camera)
         guesses.append(_turned(points, camera, starts[0]) if closed is None else closed)
-    misfits = [problem.misfit(guess) for guess in guesses]
-    order = np.argsort(misfits)
-
-    def fit_from(number: int) -> PoseFit:
-        if number == 0:
-            return first
-        return fit_pose(problem, guesses[number], iterations, surface=surface)
-
-    fit = fit_from(order[0])
-    misfit = problem.misfit(fit.target_from_source)
-    if misfit > misfits[order[0]] + _PULLED_AWAY:
-        fit = fit_pose(problem, guesses[order[0]], iterations, SIFTING, surface)
-        misfit = problem.misfit(fit.target_from_source)
-    near = fit.chi2 * points.pixel_variance < _NEAR_PX**2
+    fit = _refit(problem, guesses, iterations, surface, first)
     measured = bool((points.target_inverse_depth > 0).any())
-    if not measured and float(near.double().mean()) < _SOUND:
-        others = [fit_from(number) for number in order[1:]]
-        fit = min([fit, *others], key=lambda f: problem.misfit(f.target_from_source))
+    if not measured and not _is_sound(fit, points):
+        others = [fit_pose(problem, guess, iterations, surface=surface) for guess in guesses[1:]]
+        fit = min([fit, first, *others], key=lambda f: problem.misfit(f.target_from_source))
     return fit
+
+
+def _refit(
+    problem: PoseProblem,
+    guesses: list[Float[Tensor, '4 4']],
+    iterations: int,
+    surface: SurfaceTerm | None,
+    first: PoseFit,
+) -> PoseFit:
+    """Return ``first``, the fit from the first guess, or a better one from a better guess."""
+    misfits = [problem.misfit(guess) for guess in guesses]
+    best = int(np.argmin(misfits))
+    fit, misfit = first, problem.misfit(first.target_from_source)
+    if best > 0 and misfits[best] < misfit:
+        fit = fit_pose(problem, guesses[best], iterations, surface=surface)
+        misfit = problem.misfit(fit.target_from_source)
+    if misfit > misfits[best] + _PULLED_AWAY:
+        fit = fit_pose(problem, guesses[best], iterations, SIFTING, surface)
+    return fit
+
+
+def _is_sound(fit: PoseFit, points: Correspondences) -> bool:
+    near = fit.chi2 * points.pixel_variance < _NEAR_PX**2
+    return float(near.double().mean()) > _SOUND
 
 
 def fit_first(
