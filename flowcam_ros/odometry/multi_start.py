@@ -24,8 +24,8 @@ _MIN_UNEXPLAINED_PX = 0.5
 _FIRST_ITERATIONS = 30
 # A fit that leaves this share of the points more unexplained than its start followed outliers.
 _PULLED_AWAY = 0.02
-# A fit that brings this share of the points so near has not fallen the wrong way, and followed
-# nothing that moves.
+# Without measured depth a fit can fall the wrong way: one that brings less than this share of the
+# points so near may have.
 _NEAR_PX, _SOUND = 2.0, 0.88
 
 
@@ -43,10 +43,11 @@ def fit_from_best(
     fitted along where given.
     """
     problem = PoseProblem(points, camera)
-    first = fit_pose(problem, _pose(starts[0], points), iterations, surface=surface)
-    if _is_sound(first, points):
-        return first
     guesses = [_pose(start, points) for start in starts]
+    first = fit_pose(problem, guesses[0], iterations, surface=surface)
+    followed_none = problem.misfit(first.target_from_source) < problem.misfit(guesses[0])
+    if followed_none and _is_sound(first, points):
+        return first
     if len(guesses) > 1:
         closed = closed_form_pose(points, camera)
         guesses.append(_turned(points, camera, starts[0]) if closed is None else closed)
