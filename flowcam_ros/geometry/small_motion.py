@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,10 +18,13 @@ def small_motion(step: Float[Tensor, '*b 6']) -> Float[Tensor, '*b 4 4']:
     x, y, z = step[..., 3:].unbind(-1)
     zero = torch.zeros_like(x)
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    # Rodrigues; the added speck keeps the derivative of the angle finite at rest
+    half = 0.5 * (step[..., 3:].square().sum(-1) + 1e-30).sqrt()[..., None, None]
+    sine = torch.sinc(half * (2.0 / math.pi)) * skew
     motion = step.new_zeros(*step.shape[:-1], 4, 4)
-    motion[..., :3, :3] = torch.linalg.matrix_exp(skew)
+    motion[..., :3, :3] = sine + 0.5 * torch.sinc(half / math.pi) ** 2 * (skew @ skew)
     motion[..., :3, 3] = step[..., :3]
-    motion[..., 3, 3] = 1.0
+    motion.diagonal(dim1=-2, dim2=-1).add_(1.0)
     return motion
 
 
