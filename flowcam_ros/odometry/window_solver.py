@@ -20,7 +20,8 @@ from flowcam_ros.odometry.window_problem import (
 
 # Damping relative to the diagonal of the normal matrix, and its change after a failed step.
 _FIRST_DAMPING, _HARDER = 1e-6, 100.0
-_SMALL_IMPROVEMENT = 1e-5
+# A step that raises the log likelihood by less moves nothing by a noticeable part of its sigma.
+_SMALL_IMPROVEMENT = 0.1
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def fit_window(problem: WindowProblem, start: WindowState, iterations: int) -> W
         if after < before:
             at = candidate
             damping = max(damping / _HARDER, _FIRST_DAMPING)
-            if before - after < _SMALL_IMPROVEMENT * abs(before):
+            if before - after < _SMALL_IMPROVEMENT:
                 break
         else:
             damping *= _HARDER
