@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+import cv2
 
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.odometry.alignment import Alignment
@@ -71,7 +71,7 @@ def judge(
 
 def depth_share(depth: DepthEstimate) -> float:
     """Return the share of the pixels that have depth."""
-    return float(np.count_nonzero(depth.inverse_depth) / depth.inverse_depth.size)
+    return cv2.countNonZero(depth.inverse_depth) / depth.inverse_depth.size
 
 
 def lack(depth: DepthEstimate | None, keyframe: Keyframe | None, config: OdometryConfig) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowcam_ros.correspondence.flow import DenseFlow
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.odometry.alignment import Alignment
@@ -19,7 +20,7 @@ NO_POINTS = Correspondences(
     torch.zeros(0, 2), torch.zeros(0, 2), *(torch.zeros(0) for _ in range(5))
 )
 GOOD = Alignment(
-    displacement=np.zeros((1, 1, 2), np.float32),
+    flow=DenseFlow(lambda: np.zeros((1, 1, 2), np.float32)),
     points=NO_POINTS,
     kept=np.zeros(0, bool),
     followed=900,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowcam_ros.correspondence.flow import DenseFlow
 from flowcam_ros.correspondence.points import RefinedPoints
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry import se3
@@ -118,7 +119,7 @@ class Walk:
             ones,
         )
         return Alignment(
-            displacement=np.zeros((240, 320, 2), np.float32),
+            flow=DenseFlow(lambda: np.zeros((240, 320, 2), np.float32)),
             points=matches,
             kept=kept,
             followed=len(kept),

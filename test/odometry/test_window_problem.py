@@ -65,15 +65,15 @@ def scene(
     pairs = [(h, t) for h in range(frames) for t in range(h + 1, frames)]
     host, target = torch.tensor(pairs).T
     pose = torch.linalg.solve(poses[target], poses[host])
-    seen = reproject(CAMERA, ray[host], depth[host], pose)
+    seen = reproject(CAMERA, ray[host].mT, depth[host], pose)
     shape = seen.depth.shape
     information = torch.full(shape, max(pixel_sigma, 0.05) ** -2, dtype=torch.float64)
     sightings = Sightings(
         host,
         target,
-        seen.predicted[..., :2] + pixel_sigma * noise(*shape, 2),
+        seen.predicted[:, :2].mT + pixel_sigma * noise(*shape, 2),
         information * seen.ahead,
-        seen.predicted[..., 2] + DEPTH_SIGMA * pixel_sigma / 0.3 * noise(*shape),
+        seen.predicted[:, 2] + DEPTH_SIGMA * pixel_sigma / 0.3 * noise(*shape),
         torch.full(shape, DEPTH_SIGMA**-2 * measured, dtype=torch.float64),
     )
     known = torch.full_like(depth, DEPTH_SIGMA**-2 * measured)

@@ -137,7 +137,7 @@ def exact_alignment(shift: Callable[[np.ndarray], np.ndarray], variance: float) 
         np.ones(400),
     )
     return Alignment(
-        displacement=np.zeros((240, 320, 2), np.float32),
+        flow=DenseFlow(lambda: np.zeros((240, 320, 2), np.float32)),
         points=Correspondences(*(torch.from_numpy(a) for a in arrays)),
         kept=np.ones(400, bool),
         followed=400,
@@ -199,7 +199,9 @@ def test_a_moving_thing_stands_out_from_pose_and_depth(frames: list[Frame]) -> N
     moving = fit.displacement.copy()
     moving[80:160, 100:220] += 6.0
     still = unexplained_flow(key, fit, (160, 120))
-    moved = unexplained_flow(key, dataclasses.replace(fit, displacement=moving), (160, 120))
+    moved = unexplained_flow(
+        key, dataclasses.replace(fit, flow=DenseFlow(lambda: moving)), (160, 120)
+    )
     inside = (slice(42, 78), slice(52, 108))
     assert np.nanmedian(still[inside]) < 1.0
     assert np.nanmedian(moved[inside]) > 6.0
