@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from flowcam_ros.depth.estimate import DepthEstimate
@@ -55,7 +55,7 @@ class _Patches:
     planes: Float[np.ndarray, 'n 3']
     spread: Float[np.ndarray, ' n']
     slope_variance: Float[np.ndarray, ' n']
-    flat: Float[np.ndarray, ' n']
+    flat: Bool[np.ndarray, ' n']
 
 
 def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
