@@ -66,7 +66,8 @@ def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
     near = _fitted(padded, rows, columns, _NEAR)
     wide = _fitted(padded, rows, columns, _WIDE)
     bent = ~wide.flat | (wide.spread > _BENT**2 * np.maximum(near.spread, 1e-12))
-    pick = near.flat
+    # without a measured middle nothing is known of the noise
+    pick = near.flat & (depth.inverse_depth[rows, columns] > 0)
     planes = np.where(bent[:, None], near.planes, wide.planes)[pick]
     slope_variance = np.where(bent, near.slope_variance, wide.slope_variance)[pick] * camera.fx**2
     rows, columns = rows[pick], columns[pick]
