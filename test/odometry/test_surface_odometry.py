@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rooms in which pictures show nothing any more: their geometry holds the pose, or nothing does."""
+"""Pictures that show nothing any more: the geometry of a room holds the pose, or nothing does."""
 
 from __future__ import annotations
 
