@@ -111,8 +111,11 @@ def _fitted(
     normal = (known @ products).reshape(-1, 3, 3)
     enough = count > _MIN_KNOWN * len(basis)
     normal[~enough] = np.eye(3)
-    planes = np.linalg.solve(normal, (values @ basis)[..., None])[..., 0]
+    inverse = np.linalg.inv(normal)
+    planes = (inverse @ (values @ basis)[..., None])[..., 0]
     spread = (((values - planes @ basis.T) * known) ** 2).sum(1) / np.maximum(count - 3.0, 1.0)
     middle = planes[:, 2]
     flat = enough & (middle > 0) & (spread < (_MAX_ROUGHNESS * middle) ** 2)
-    return _Patches(planes, spread, spread / (x @ x), flat)
+    # fewer pixels, at a border or beside holes, leave the slopes less sure
+    slopes = 0.5 * (inverse[:, 0, 0] + inverse[:, 1, 1])
+    return _Patches(planes, spread, spread * slopes, flat)
