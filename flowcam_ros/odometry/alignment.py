@@ -26,6 +26,8 @@ from flowcam_ros.odometry.surface_alignment import SurfaceFit
 _ALIKE = 10.0
 # Depth images agree on a pose when this share of the surface lies where it should.
 AGREES = 0.95
+# Depth that by itself leaves the camera's place less sure than this (m) holds no pose.
+_HELD_SIGMA = 0.02
 # Poses whose agreement differs by less are told apart by the points.
 SAME_AGREEMENT = 0.01
 # Standard deviation of one coordinate from the median length of a 2-D error.
@@ -88,8 +90,17 @@ class Alignment:
 
     @property
     def agrees(self) -> bool:
-        """Whether the depth images lie on each other nearly everywhere."""
-        return self.covariance is not None and self.agreement >= AGREES
+        """Whether the depth images lie on each other nearly everywhere, at a pose they tell.
+
+        Surfaces that slide along each other agree anywhere, and where points are sought near
+        where a pose puts them, mere noise yields some that fit it.
+        """
+        if self.covariance is None or self.surface is None or self.agreement < AGREES:
+            return False
+        root, failed = torch.linalg.cholesky_ex(self.surface.hessian)
+        if int(failed):
+            return False
+        return _translation_sigma(torch.cholesky_inverse(root).cpu().numpy()) <= _HELD_SIGMA
 
 
 def fitted(
@@ -145,11 +156,13 @@ def by_depth(alignment: Alignment, fit: SurfaceFit) -> Alignment:
 
 def most_trusted(candidates: list[Alignment]) -> Alignment:
     """Return the alignment that explains most points of those that explain the depth best."""
-    agreement = max(a.agreement for a in candidates)
-    if agreement < AGREES:
+    agreeing = [a for a in candidates if a.agrees]
+    if not agreeing:
         return max(candidates, key=lambda a: a.inliers)
-    near = [a for a in candidates if a.agreement > agreement - SAME_AGREEMENT]
-    return max(near, key=lambda a: a.inliers)
+    agreement = max(a.agreement for a in agreeing)
+    return max(
+        (a for a in agreeing if a.agreement > agreement - SAME_AGREEMENT), key=lambda a: a.inliers
+    )
 
 
 def likeness(flow_px: float, pixel_variance: Tensor) -> float:

@@ -93,8 +93,9 @@ class SurfaceResiduals:
         that tell hardly more are left open. The best motion stays where it is.
         """
         hessian, gradient = self.normal_equations()
-        floor = 1e-12 * hessian.diagonal() + 1e-30
-        root = torch.linalg.cholesky(self._of_noise() + torch.diag(floor))
+        noise = self._of_noise()
+        floor = 1e-12 * (hessian + noise).diagonal() + 1e-30
+        root = torch.linalg.cholesky(noise + torch.diag(floor))
         ratio = torch.linalg.solve_triangular(root, hessian, upper=False)
         ratio = torch.linalg.solve_triangular(root, ratio.T, upper=False)
         values, vectors = torch.linalg.eigh(0.5 * (ratio + ratio.T))
@@ -138,8 +139,8 @@ class SurfaceTerm:
         self._steepest = _MIN_COSINE * self._planes.norm(dim=0)
         self._slope_variance = surface.slope_variance
         self._noise = _NOISE_SIGMAS * surface.variance.sqrt()
-        self._inverse = torch.from_numpy(target.inverse_depth).to(device).view(-1)
-        self._variance = torch.from_numpy(target.variance).to(device).view(-1)
+        self._inverse = torch.from_numpy(target.inverse_depth).to(device).reshape(-1)
+        self._variance = torch.from_numpy(target.variance).to(device).reshape(-1)
         new = surface.points.new_tensor
         self._focal = new([[camera.fx], [camera.fy]])
         self._centre = new([[camera.cx], [camera.cy]])
@@ -202,20 +203,25 @@ class SurfaceTerm:
         information = known / self._variance[at].double()
         chi2 = residual**2 * information
         by_motion = torch.cat([-predicted * planes, torch.linalg.cross(planes, ray, dim=0)])
-        scale = max(float((chi2[known].median() / _MEDIAN_CHI2) ** 0.5), _MIN_SCALE)
         return SurfaceResiduals(
             residual,
             chi2,
             information,
             known,
             by_motion,
-            scale,
+            _scale(chi2[known]),
             _share(inside, seen, confirmed),
             ray,
             predicted,
             information * self._slope_variance,
             self._count,
         )
+
+
+def _scale(chi2: Float[Tensor, ' n']) -> float:
+    if not len(chi2):
+        return 1.0
+    return max(float((chi2.median() / _MEDIAN_CHI2) ** 0.5), _MIN_SCALE)
 
 
 def _share(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from flowcam_ros.depth.estimate import DepthEstimate
@@ -55,7 +55,7 @@ class _Patches:
     planes: Float[np.ndarray, 'n 3']
     spread: Float[np.ndarray, ' n']
     slope_variance: Float[np.ndarray, ' n']
-    flat: Float[np.ndarray, ' n']
+    flat: Bool[np.ndarray, ' n']
 
 
 def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
@@ -66,7 +66,8 @@ def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
     near = _fitted(padded, rows, columns, _NEAR)
     wide = _fitted(padded, rows, columns, _WIDE)
     bent = ~wide.flat | (wide.spread > _BENT**2 * np.maximum(near.spread, 1e-12))
-    pick = near.flat
+    # without a measured middle nothing is known of the noise
+    pick = near.flat & (depth.inverse_depth[rows, columns] > 0)
     planes = np.where(bent[:, None], near.planes, wide.planes)[pick]
     slope_variance = np.where(bent, near.slope_variance, wide.slope_variance)[pick] * camera.fx**2
     rows, columns = rows[pick], columns[pick]
@@ -110,8 +111,11 @@ def _fitted(
     normal = (known @ products).reshape(-1, 3, 3)
     enough = count > _MIN_KNOWN * len(basis)
     normal[~enough] = np.eye(3)
-    planes = np.linalg.solve(normal, (values @ basis)[..., None])[..., 0]
+    inverse = np.linalg.inv(normal)
+    planes = (inverse @ (values @ basis)[..., None])[..., 0]
     spread = (((values - planes @ basis.T) * known) ** 2).sum(1) / np.maximum(count - 3.0, 1.0)
     middle = planes[:, 2]
     flat = enough & (middle > 0) & (spread < (_MAX_ROUGHNESS * middle) ** 2)
-    return _Patches(planes, spread, spread / (x @ x), flat)
+    # fewer pixels, at a border or beside holes, leave the slopes less sure
+    slopes = 0.5 * (inverse[:, 0, 0] + inverse[:, 1, 1])
+    return _Patches(planes, spread, spread * slopes, flat)

@@ -14,6 +14,7 @@ from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.estimate import TrackingState
 from flowcam_ros.odometry.health import judge, lack
+from flowcam_ros.odometry.pair_prior import PairPrior
 from flowcam_ros.odometry.scene_flow import Correspondences
 
 NO_POINTS = Correspondences(
@@ -58,6 +59,40 @@ def test_verdicts(changes: dict, state: TrackingState, reason: str) -> None:
     verdict = judge(alignment, 1000, None, OdometryConfig())
     assert (verdict.state, verdict.reason) == (state, reason)
     assert verdict.believed == (state is not TrackingState.LOST)
+
+
+# The surfaces agree, and hardly any point says anything.
+EYE = torch.eye(6, dtype=torch.float64)
+FIRM, OPEN, VAGUE = (
+    PairPrior(torch.eye(4, dtype=torch.float64), information * EYE, 0.0 * EYE[0])
+    for information in (1e5, 0.0, 1e2)
+)
+HELD = {'agreement': 0.99, 'surface': FIRM, 'inliers': 0}
+
+
+@pytest.mark.parametrize(
+    ('changes', 'state', 'reason'),
+    [
+        ({'matched': 10}, TrackingState.DEGRADED, 'flow'),
+        ({'matched': 150}, TrackingState.DEGRADED, 'flow'),
+        ({}, TrackingState.DEGRADED, 'outliers'),
+        ({'inliers': 60, 'matched': 190}, TrackingState.DEGRADED, 'outliers'),
+        ({'agreement': 0.9}, TrackingState.LOST, 'outliers'),
+        ({'agreement': 0.9, 'matched': 10}, TrackingState.LOST, 'flow'),
+        ({'condition': 1e4}, TrackingState.LOST, 'outliers'),
+        ({'surface': OPEN}, TrackingState.LOST, 'outliers'),
+        ({'surface': VAGUE}, TrackingState.LOST, 'outliers'),
+        ({'surface': None}, TrackingState.LOST, 'outliers'),
+        ({'covariance': None}, TrackingState.LOST, 'flow'),
+        ({'followed': 60, 'matched': 10}, TrackingState.LOST, 'overlap'),
+    ],
+)
+def test_depth_alone_holds_a_pose_but_never_tracks(
+    changes: dict, state: TrackingState, reason: str
+) -> None:
+    alignment = dataclasses.replace(GOOD, **(HELD | changes))
+    verdict = judge(alignment, 1000, None, OdometryConfig())
+    assert (verdict.state, verdict.reason) == (state, reason)
 
 
 def test_failing_depth_degrades() -> None:

@@ -11,6 +11,7 @@ from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.small_motion import small_motion, small_step
+from flowcam_ros.odometry.pair_prior import PairPrior, stacked
 from flowcam_ros.odometry.reprojection import reproject
 from flowcam_ros.odometry.window_prior import (
     WindowPrior,
@@ -75,6 +76,7 @@ def scene(
         information * seen.ahead,
         seen.predicted[:, 2] + DEPTH_SIGMA * pixel_sigma / 0.3 * noise(*shape),
         torch.full(shape, DEPTH_SIGMA**-2 * measured, dtype=torch.float64),
+        stacked([None] * len(pairs), poses.device),
     )
     known = torch.full_like(depth, DEPTH_SIGMA**-2 * measured)
     before = depth + DEPTH_SIGMA * pixel_sigma / 0.3 * noise(*depth.shape)
@@ -151,7 +153,10 @@ def part(seen: Scene, oldest: bool) -> Scene:
     """Return the sightings of the first key frame's points, or those of all others without it."""
     s = seen.sightings
     chosen = (s.host == 0) == oldest
-    fields = {f.name: getattr(s, f.name)[chosen] for f in dataclasses.fields(s)}
+    fields = {f.name: getattr(s, f.name) for f in dataclasses.fields(s)}
+    pair = fields.pop('pair')
+    fields = {name: values[chosen] for name, values in fields.items()}
+    fields['pair'] = PairPrior(pair.pose[chosen], pair.hessian[chosen], pair.gradient[chosen])
     if oldest:
         return dataclasses.replace(seen, sightings=Sightings(**fields))
     fields |= {'host': fields['host'] - 1, 'target': fields['target'] - 1}
@@ -202,10 +207,24 @@ def test_a_key_frame_that_leaves_takes_exactly_its_unknowns() -> None:
     assert len(prior.poses) == 2
 
 
-def test_derivatives_of_the_cost_match_finite_differences() -> None:
+def pairs_known(seen: Scene, near: WindowState, stiffness: float) -> Scene:
+    """Return the scene with something known of each pair of poses besides, taken ``near``."""
+    generator = torch.Generator().manual_seed(3)
+    s = seen.sightings
+    root = torch.randn(len(s.host), 6, 6, dtype=torch.float64, generator=generator)
+    pull = torch.randn(len(s.host), 6, dtype=torch.float64, generator=generator)
+    pose = torch.linalg.solve(near.poses[s.target], near.poses[s.host])
+    pair = PairPrior(small_motion(1e-5 * pull) @ pose, stiffness * root @ root.mT, 100.0 * pull)
+    return dataclasses.replace(seen, sightings=dataclasses.replace(s, pair=pair))
+
+
+@pytest.mark.parametrize('paired', [False, True], ids=['points', 'points and pairs'])
+def test_derivatives_of_the_cost_match_finite_differences(paired: bool) -> None:
     """The gradient goes where the cost goes, of poses as hosts and as targets, and of depths."""
     seen = scene(frames=3, count=10, measured=True)
     state = perturbed(seen.truth)
+    if paired:
+        seen = pairs_known(seen, state, 1e4)
     problem = seen.problem(unit_prior(state.poses, share=0.1))
     system = problem.system(problem.residuals(state), 1.0)
     h = 1e-6
@@ -229,6 +248,18 @@ def test_derivatives_of_the_cost_match_finite_differences() -> None:
         )
 
 
+def test_what_is_known_of_pairs_takes_part() -> None:
+    """Without a single sighting they alone bring the poses to where they were known."""
+    seen = pairs_known(scene(frames=3), scene(frames=3).truth, 1e6)
+    s = seen.sightings
+    pair = dataclasses.replace(s.pair, gradient=torch.zeros_like(s.pair.gradient))
+    none = torch.zeros_like(s.pixel_information)
+    alone = dataclasses.replace(s, pixel_information=none, depth_information=none, pair=pair)
+    prior = prior_of_one(seen.truth.poses[0], HELD)
+    state = fitted(dataclasses.replace(seen, sightings=alone), prior).state
+    torch.testing.assert_close(state.poses, seen.truth.poses, atol=1e-3, rtol=0.0)
+
+
 def normalised_error(measured: bool, scale: float | None) -> float:
     """Return the mean squared error of the newest pose in units of its covariance (ANEES / 6)."""
     values = []
@@ -236,7 +267,7 @@ def normalised_error(measured: bool, scale: float | None) -> float:
         seen = scene(seed, frames=6, count=40, pixel_sigma=0.3, measured=measured)
         problem = seen.problem(unit_prior(seen.truth.poses))
         if scale is not None:
-            problem.scale = lambda at: scale  # type: ignore[method-assign]
+            problem.scale = lambda at, freedom: scale  # type: ignore[method-assign]
         fit = fit_window(problem, seen.truth, 6)
         error = small_step(torch.linalg.solve(seen.truth.poses[-1], fit.state.poses[-1]))
         values.append(float(error @ torch.linalg.solve(fit.covariance, error)) / 6.0)
