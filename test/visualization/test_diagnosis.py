@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowcam_ros.correspondence.flow import DenseFlow
 from flowcam_ros.correspondence.registry import make_flow
 from flowcam_ros.depth.config import DepthConfig
 from flowcam_ros.geometry import se3
@@ -55,7 +56,12 @@ def draw(diagnosis: Diagnosis) -> np.ndarray:
 
 
 def blank(frame: Frame) -> Frame:
-    return dataclasses.replace(frame, image=np.full_like(frame.image, 90))
+    """Return a frame that shows nothing, and of whose depth only a corner is known."""
+    assert frame.depth is not None
+    corner = np.zeros_like(frame.depth.depth)
+    corner[:40, :40] = frame.depth.depth[:40, :40]
+    depth = dataclasses.replace(frame.depth, depth=corner)
+    return dataclasses.replace(frame, image=np.full_like(frame.image, 90), depth=depth)
 
 
 @pytest.mark.parametrize('source', ['sensor', 'none'])
