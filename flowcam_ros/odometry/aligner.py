@@ -70,7 +70,11 @@ class Aligner:
         self._config = config
         self._flow = flow
         self._device = device
-        self._surfaces = SurfaceMemory(device)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was seen so far."""
+        self._surfaces = SurfaceMemory(self._device)
         # how far from where they were expected the points were found last
         self._surprise_px = 0.0
 

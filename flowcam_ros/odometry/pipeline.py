@@ -69,6 +69,7 @@ class VisualOdometry:
         self._keyframe: Keyframe | None = None
         self._recovery: Keyframe | None = None
         self._window.clear()
+        self._aligner.forget()
         self._fit_before: Matrix6 = np.zeros((6, 6))
         self._measured: DepthEstimate | None = None
         self._diagnosis: Diagnosis | None = None
