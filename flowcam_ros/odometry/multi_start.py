@@ -25,8 +25,9 @@ _FIRST_ITERATIONS = 30
 # A fit that leaves this share of the points more unexplained than its start followed outliers.
 _PULLED_AWAY = 0.02
 # Without measured depth a fit can fall the wrong way: one that brings less than this share of the
-# points so near may have.
+# points so near may have, and one whose errors are so many times what their variances say.
 _NEAR_PX, _SOUND = 2.0, 0.88
+_SOUND_SCALE = 1.3
 
 
 def fit_from_best(
@@ -80,7 +81,7 @@ def _refit(
 
 def _is_sound(fit: PoseFit, points: Correspondences) -> bool:
     near = fit.chi2 * points.pixel_variance < _NEAR_PX**2
-    return float(near.double().mean()) > _SOUND
+    return fit.scale < _SOUND_SCALE and float(near.double().mean()) > _SOUND
 
 
 def fit_first(
