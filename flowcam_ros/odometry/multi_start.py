@@ -99,8 +99,7 @@ def fit_first(
         problem = PoseProblem(points, camera)
         guesses = [se3.from_rotation_translation(rotation, seed) for seed in seeds]
         fits += [fit_pose(problem, _pose(guess, points), iterations) for guess in guesses]
-    scale = min(fit.scale for fit in fits)
-    return min(fits, key=lambda fit: fit.cost(scale))
+    return min(fits, key=lambda fit: fit.misfit)
 
 
 def _turned(points: Correspondences, camera: CameraModel, start: Matrix4) -> Float[Tensor, '4 4']:

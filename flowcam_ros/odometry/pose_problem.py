@@ -21,7 +21,8 @@ from flowcam_ros.odometry.reprojection import (
 from flowcam_ros.odometry.robust import CHI2_BEHIND, Kernel, robust_scale
 from flowcam_ros.odometry.scene_flow import Correspondences
 
-_UNEXPLAINED_CHI2 = 9.0
+# From here on a point is unexplained, however far off it is.
+UNEXPLAINED_CHI2 = 9.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class PoseProblem:
         slope = (by_depth[:2] * at.residual[:2]).sum(0) * self._pixel_information
         curvature = (by_depth[:2] ** 2).sum(0) * self._pixel_information
         chi2 = at.chi2_pixel - slope**2 / (curvature + self._prior_information)
-        return float(chi2.clamp(0.0, _UNEXPLAINED_CHI2).mean()) / _UNEXPLAINED_CHI2
+        return float(chi2.clamp(0.0, UNEXPLAINED_CHI2).mean()) / UNEXPLAINED_CHI2
 
     def normal_equations(self, at: Residuals, scale: float, kernel: Kernel) -> NormalEquations:
         """Weight the residuals robustly and eliminate the depths (Schur complement)."""

@@ -22,7 +22,12 @@ from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.small_motion import small_motion
-from flowcam_ros.odometry.pose_problem import NormalEquations, PoseProblem, Residuals
+from flowcam_ros.odometry.pose_problem import (
+    UNEXPLAINED_CHI2,
+    NormalEquations,
+    PoseProblem,
+    Residuals,
+)
 from flowcam_ros.odometry.robust import FORGIVING, Kernel
 from flowcam_ros.odometry.scene_flow import Correspondences
 from flowcam_ros.odometry.surface import SurfaceResiduals, SurfaceTerm
@@ -63,9 +68,10 @@ class PoseFit:
     condition: float
     surface: SurfaceResiduals | None
 
-    def cost(self, scale: float) -> float:
-        """Return the mean robust cost of pixels and depths; compares fits of the same points."""
-        return float(FORGIVING.cost(self.chi2 / scale**2, 2.0).mean())
+    @property
+    def misfit(self) -> float:
+        """Share of the points left unexplained, 0 to 1, as :meth:`PoseProblem.misfit`."""
+        return float(self.chi2.clamp(0.0, UNEXPLAINED_CHI2).mean()) / UNEXPLAINED_CHI2
 
 
 def fit_pose(
