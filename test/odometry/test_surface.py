@@ -212,11 +212,11 @@ def test_planes_behind_something_are_not_compared() -> None:
 
 
 def test_planes_seen_from_behind_are_not_compared() -> None:
-    """From beyond the wall its other side would be seen."""
-    beyond = se3.exp(np.array([0, 0, -2.5, 0, 0, 0.0])) @ np.diag([-1.0, 1.0, -1.0, 1.0])
-    surface = surface_of(depth_of(WALL), CPU)
-    at = SurfaceTerm(surface, depth_of(WALL)).residuals(tensor(beyond))
+    """From beyond the wall its other side is seen, where the plane is, too."""
+    beyond = se3.exp(np.array([0, 0, 4.0, 0, 0, 0.0])) @ np.diag([-1.0, 1.0, -1.0, 1.0])
+    at = SurfaceTerm(surface_of(depth_of(WALL), CPU), depth_of(WALL)).residuals(tensor(beyond))
     assert not bool(at.known.any())
+    assert at.agreement == 0.0
 
 
 @pytest.mark.parametrize('motion', [np.eye(4), MOTION], ids=['still', 'moved'])

@@ -20,6 +20,8 @@ from flowcam_ros.odometry.surface_patches import KeyframeSurface, surface_of
 CPU = torch.device('cpu')
 TINY = CameraModel(64, 48, 50.0, 50.0, 31.5, 23.5)
 OBLONG = CameraModel(320, 240, 250.0, 180.0, 150.0, 110.0)
+# Two walls that meet at five degrees.
+SHALLOW = np.array([[0.0436, 0.0, 0.99905, 2.0], [-0.0436, 0.0, 0.99905, 2.0]])
 TILTED = se3.exp(np.array([0.1, -0.2, 0.3, 0.4, -0.5, 0.2]))
 
 
@@ -63,10 +65,11 @@ def test_patches_of_a_corner_lie_on_its_walls() -> None:
     assert {int(k) for k in distance.argmin(1)} == {0, 1, 2}
 
 
-def test_next_to_a_bend_only_the_near_pixels_count() -> None:
+@pytest.mark.parametrize('walls', [CORNER, SHALLOW], ids=['corner', 'shallow'])
+def test_next_to_a_bend_only_the_near_pixels_count(walls: np.ndarray) -> None:
     """Five pixels from where walls meet, a wide patch would be bent."""
-    found = surface(depth_of(CORNER))
-    planes = seen_from(CORNER, np.eye(4))
+    found = surface(depth_of(walls))
+    planes = seen_from(walls, np.eye(4))
     wall = (rays_of(CAMERA) @ planes.T).argmax(-1)
     column, row = pixels_of(found).round().astype(int).T
 
