@@ -219,6 +219,19 @@ def test_planes_seen_from_behind_are_not_compared() -> None:
     assert at.agreement == 0.0
 
 
+def test_planes_seen_at_a_grazing_angle_are_not_compared() -> None:
+    """From 20 cm beside a wall, along it: what is 1.6 m away is seen at 7 degrees."""
+    along = np.array([[0.0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    beside = along @ se3.exp(np.array([1.5, 0, -1.8, 0, 0, 0.0]))
+    surface = surface_of(depth_of(WALL), CPU)
+    at = SurfaceTerm(surface, depth_of(WALL, beside)).residuals(tensor(beside))
+    away = (surface.points - tensor(se3.inverse(beside)[:3, 3])).norm(dim=1)
+    seen = at.ray[0].abs() < 0.6
+    assert int(at.known.sum()) > 20
+    assert float(away[at.known].max()) < 1.6
+    assert bool((seen & (away > 1.6)).any())
+
+
 @pytest.mark.parametrize('motion', [np.eye(4), MOTION], ids=['still', 'moved'])
 def test_the_true_pose_misfits_least(motion: np.ndarray) -> None:
     rng = np.random.default_rng(0)
