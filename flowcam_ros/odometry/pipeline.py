@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The online estimator: frames in, poses out (FlowCam, section 3, made classical and robust).
 
-A frame is undistorted; the key frame's points are found in it, where expected or along dense flow;
-flow and depth of both ends make scene flow, whose rigid motion, refined robustly, is the pose. Then
-the depth learns from the frame, and the frame may become the next key frame.
+A frame is undistorted; the key frame's points are found in it, where expected or along dense
+flow; flow and depth of both ends make scene flow, whose rigid motion, refined robustly, is the
+pose. Then the depth learns from the frame, and the frame may become the next key frame.
 """
 
 from __future__ import annotations

@@ -19,9 +19,11 @@ _PATCHES = 1500
 # apart where it does not, which makes the normal three times surer.
 _HALF = 4
 _NEAR, _WIDE = 1, 3
-# A patch with less of its pixels known, or rougher than this share of its depth, is no plane.
+# A patch with less of its pixels known, or rougher than this share of its depth and than so many
+# times the noise of the sensor, is no plane.
 _MIN_KNOWN = 0.7
 _MAX_ROUGHNESS = 0.01
+_NOISY = 1.5
 # The wide patch may be this much rougher than the near one: more is a bend.
 _BENT = 2.0
 # Seen at a more grazing angle, a plane says little and its depth is badly measured.
@@ -63,8 +65,11 @@ def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
     camera = depth.camera
     rows, columns = _patch_centres(camera)
     padded = np.pad(depth.inverse_depth, _WIDE * _HALF)
-    near = _fitted(padded, rows, columns, _NEAR)
-    wide = _fitted(padded, rows, columns, _WIDE)
+    # where nothing but noise makes depth unsure
+    noise = float(depth.variance.min(initial=np.inf, where=depth.inverse_depth > 0))
+    roughest = _NOISY**2 * noise if np.isfinite(noise) else 0.0
+    near = _fitted(padded, rows, columns, _NEAR, roughest)
+    wide = _fitted(padded, rows, columns, _WIDE, roughest)
     bent = ~wide.flat | (wide.spread > _BENT**2 * np.maximum(near.spread, 1e-12))
     # without a measured middle nothing is known of the noise
     pick = near.flat & (depth.inverse_depth[rows, columns] > 0)
@@ -95,8 +100,13 @@ def _fitted(
     rows: Int[np.ndarray, ' n'],
     columns: Int[np.ndarray, ' n'],
     spacing: int,
+    roughest: float,
 ) -> _Patches:
-    """Fit planes to patches of pixels ``spacing`` apart; unknown pixels are left out."""
+    """Fit planes to patches of pixels ``spacing`` apart; unknown pixels are left out.
+
+    Patches with a spread (variance of inverse depth about the plane) of up to ``roughest``, or to
+    a share of their depth, are flat.
+    """
     size = 2 * _HALF * spacing + 1
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
     first = (_WIDE - spacing) * _HALF
@@ -115,7 +125,8 @@ def _fitted(
     planes = (inverse @ (values @ basis)[..., None])[..., 0]
     spread = (((values - planes @ basis.T) * known) ** 2).sum(1) / np.maximum(count - 3.0, 1.0)
     middle = planes[:, 2]
-    flat = enough & (middle > 0) & (spread < (_MAX_ROUGHNESS * middle) ** 2)
+    limit = np.maximum((_MAX_ROUGHNESS * middle) ** 2, roughest)
+    flat = enough & (middle > 0) & (spread < limit)
     # fewer pixels, at a border or beside holes, leave the slopes less sure
     slopes = 0.5 * (inverse[:, 0, 0] + inverse[:, 1, 1])
     return _Patches(planes, spread, spread * slopes, flat)

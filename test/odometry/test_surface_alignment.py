@@ -43,7 +43,7 @@ def test_a_corner_is_aligned_from_afar(name: str, sigma: float) -> None:
     fits = aligned(depth_of(CORNER, sigma=sigma), depth_of(CORNER, motion, sigma, 1))
     off = error(fits[0], motion)
     assert np.linalg.norm(off[:3]) < 0.004
-    assert np.degrees(np.linalg.norm(off[3:])) < 0.1
+    assert np.degrees(np.linalg.norm(off[3:])) < 0.15
     assert fits[0].agreement > 0.95
 
 

@@ -139,6 +139,12 @@ def test_steps_are_left_out() -> None:
     assert len(found) > 1000
 
 
+def test_noise_that_the_sensor_states_is_no_roughness() -> None:
+    """Far walls are noisy: here by 4 % of the inverse depth."""
+    far = np.array([[0.0, 0.0, 1.0, 8.0]])
+    assert len(surface(depth_of(far, sigma=0.005))) > 900
+
+
 def test_rough_things_are_left_out() -> None:
     rng = np.random.default_rng(0)
     leaves = 0.5 * np.exp(0.1 * rng.normal(size=(CAMERA.height, CAMERA.width)))
