@@ -11,7 +11,12 @@ import torch
 from jaxtyping import Float
 
 from flowcam_ros.correspondence.flow import DenseFlow, FlowEstimator
-from flowcam_ros.correspondence.points import RefinedPoints, refine_points, search_points
+from flowcam_ros.correspondence.points import (
+    RefinedPoints,
+    refine_points,
+    search_points,
+    texture_map,
+)
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.projection import rays
@@ -46,6 +51,8 @@ _GUIDED_ROUNDS = 2
 _WORTH_ANOTHER = 1.1
 # Below this share dense flow has failed, and the points are sought without it.
 _HARDLY_MATCHED = 0.3
+# Where fewer than this share of the points are matched, noise may have been matched with noise.
+_FEW = 0.25
 # Depth known to this share of itself tells where a point is to be expected.
 _KNOWN_DEPTH = 0.15
 # Far outside of any picture.
@@ -205,6 +212,8 @@ class Aligner:
         """Fit the pose to matches that were sought near ``guess``."""
         keyframe, camera = pair.keyframe, pair.frame.camera
         pixels = keyframe.points.pixels
+        if np.count_nonzero(matches.valid) < _FEW * len(pixels):
+            matches = _textured(matches, pair.frame)
         inside = (guess >= 0).all(1) & (guess < (camera.width, camera.height)).all(1)
         points, kept = lift(keyframe, matches, pair.target_depth, self._device)
         moved = np.linalg.norm(matches.target - pixels, axis=1)[matches.valid]
@@ -233,6 +242,14 @@ class Aligner:
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted
         return fitted(unfitted, camera, fit, pose.inlier_threshold)
+
+
+def _textured(matches: RefinedPoints, frame: PreparedFrame) -> RefinedPoints:
+    """Return the matches without those of noise: where the frame has no texture."""
+    height, width = frame.grey.shape
+    at = np.rint(np.clip(matches.target, 0, (width - 1, height - 1))).astype(np.intp)
+    seen = texture_map(frame.grey)[at[:, 1], at[:, 0]] > 0
+    return dataclasses.replace(matches, valid=matches.valid & seen)
 
 
 def _expected_pixels(keyframe: Keyframe, target_from_source: Matrix4) -> Float[np.ndarray, 'n 2']:
