@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcam_ros.correspondence.points import MODEL_ERROR
+from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
 from flowcam_ros.geometry.projection import rays
@@ -79,6 +80,15 @@ class Alignment:
     def inlier_ratio(self) -> float:
         """Share of the matched points that the pose explains."""
         return self.inliers / self.matched if self.matched else 0.0
+
+    @property
+    def length_sigma(self) -> float:
+        """Standard deviation of the length of the way, as a share of it."""
+        assert self.covariance is not None  # there is no way without a fit
+        way = se3.inverse(self.target_from_source)[:3, 3]
+        square = max(float(way @ way), 1e-12)
+        variance = self.likeness * float(way @ self.covariance[:3, :3] @ way) / square**2
+        return min(variance**0.5, 1.0)
 
     @property
     def agrees(self) -> bool:
