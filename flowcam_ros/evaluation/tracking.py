@@ -106,18 +106,20 @@ class Run:
         )
 
     def best_scale(self, otherwise: float) -> float:
-        """Return the scale that brings the positions closest to the truth up to the first loss.
+        """Return the most likely scale of the positions up to the first loss.
 
-        It is then for the estimator to keep. Where hardly anything moved until then, it is
-        ``otherwise``.
+        It brings them closest to the truth in units of their covariances: where the scale is not
+        kept, that has to show there. Where hardly anything moved until then, it is ``otherwise``.
         """
         lost = np.flatnonzero(~self.believed & np.logical_or.accumulate(self.believed))
         use = self.believed & (np.arange(len(self.found)) < min(lost, default=len(self.found)))
         found, truth = (poses[use, :3, 3] for poses in (self.found, self.truth))
-        square = np.square(found).sum()
-        if square == 0.0 or np.linalg.norm(truth, axis=1).max() < _SHORT:
+        covariances = self.covariances[use, :3, :3]
+        weighted = np.linalg.solve(covariances, truth[..., None])[..., 0]
+        along = (found * weighted).sum()
+        if along <= 0.0 or np.linalg.norm(truth, axis=1).max() < _SHORT:
             return otherwise
-        return float((found * truth).sum() / square)
+        return float((truth * weighted).sum() / along)
 
     @property
     def believed(self) -> Bool[np.ndarray, ' n']:

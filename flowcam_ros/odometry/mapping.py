@@ -24,6 +24,8 @@ from flowcam_ros.odometry.pose_solver import fit_rotation
 _MIN_PARALLAX_PX = 1.0
 # A translation known to this share of that is known, however small it is.
 _KNOWN_SMALL = 0.25
+# A map whose scale is less known says nothing of small translations.
+_KEPT_SCALE = 0.2
 # The first map is built once the translation explains this much.
 _START_PARALLAX_PX = 5.0
 # The first map defines the unit of length; one built after a loss can only guess it.
@@ -225,13 +227,14 @@ class MotionMapper:
         distance = float(np.linalg.norm(alignment.target_from_source[:3, 3]))
         told = alignment.translation_sigma < 0.5 * distance
         # near a key frame with a map, a small translation is known as such
-        small = self._ready and alignment.translation_sigma < _KNOWN_SMALL * unseen
+        mapped = self._ready and keyframe.scale.variance < _KEPT_SCALE**2
+        small = mapped and alignment.translation_sigma < _KNOWN_SMALL * unseen
         if small or (alignment.parallax_px >= _MIN_PARALLAX_PX and told):
             return alignment
-        rotation = fit_rotation(
-            alignment.points, keyframe.frame.camera, alignment.target_from_source
-        )
         centre = se3.inverse(expected)[:3, 3]
+        rotation = fit_rotation(
+            alignment.points, keyframe.frame.camera, alignment.target_from_source, centre
+        )
         pose = se3.from_rotation_translation(rotation, -rotation @ centre)
         covariance = alignment.covariance.copy()
         covariance[:3, 3:] = covariance[3:, :3] = 0.0

@@ -8,6 +8,8 @@ learns from the frame, and the frame may become the next key frame.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from flowcam_ros.correspondence.registry import make_flow
@@ -241,6 +243,7 @@ class VisualOdometry:
         if keyframe is not self._keyframe:
             self._window.clear()
             mapper.restart()
+            keyframe = dataclasses.replace(keyframe, scale=MapScale(mapper.unit_sigma**2))
             self._fit_before = np.zeros((6, 6))
         key_from_camera = se3.inverse(alignment.target_from_source)
         pose = se3.orthonormalized(world_from_key @ key_from_camera)
