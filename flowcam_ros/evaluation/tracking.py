@@ -140,8 +140,8 @@ class Run:
         """Return which frames say TRACKING although their motion is wrong.
 
         The motion is the one over the last second, or since tracking resumed, and in the first
-        frame after a loss the one since the last frame before. It is wrong if it is off by more
-        than the limits and by more than the covariance it added admits.
+        frame after a loss the one since the last frame before. It is wrong if position or rotation
+        is off by more than the limits and by more than the covariance it added admits that way.
         """
         path = np.concatenate([[0.0], np.cumsum(_steps(self.truth))])
         turn = np.concatenate([[0.0], np.cumsum(_turns(self.truth))])
@@ -157,11 +157,10 @@ class Run:
             error = _error_since(self, start, i)
             reach = limits.position + limits.share * (path[i] - path[start])
             swing = limits.rotation + limits.share * (turn[i] - turn[start])
-            off = np.linalg.norm(error[:3]) > reach or np.linalg.norm(error[3:]) > swing
-            wrong[i] = (
-                off
-                and self.tracking[i]
-                and _sigmas(error, _added_covariance(self, start, i)) > limits.sigmas
+            added = _added_covariance(self, start, i)
+            wrong[i] = self.tracking[i] and (
+                _is_off(error[:3], reach, added[:3, :3], limits.sigmas)
+                or _is_off(error[3:], swing, added[3:, 3:], limits.sigmas)
             )
             last = i
         return wrong
@@ -234,6 +233,17 @@ def _added_covariance(run: Run, start: int, end: int) -> Float[np.ndarray, '6 6'
     )
     values, axes = np.linalg.eigh(symmetric(run.covariances[end] - carried))
     return symmetric((axes * np.maximum(values, _NO_VARIANCE)) @ axes.T)
+
+
+def _is_off(
+    error: Float[np.ndarray, ' 3'],
+    limit: float,
+    covariance: Float[np.ndarray, '3 3'],
+    sigmas: float,
+) -> bool:
+    """Whether an error is larger than a limit and than its covariance admits in its direction."""
+    length = float(np.linalg.norm(error))
+    return length > limit and length**2 > sigmas * float(error @ covariance @ error) ** 0.5
 
 
 def _sigmas(error: Float[np.ndarray, ' 6'], covariance: Float[np.ndarray, '6 6']) -> float:

@@ -35,6 +35,11 @@ class MapScale:
     variance: float = 0.0
     with_pose: Float[np.ndarray, '6'] = field(default_factory=lambda: np.zeros(6))
 
+    @property
+    def of_length(self) -> float:
+        """Variance of a length as a share of it; ds is normal, so lengths are log-normal."""
+        return float(np.expm1(self.variance) * np.exp(self.variance))
+
     def of_pose(self, offset: Vector3) -> Matrix6:
         """Return what the scale adds to the covariance of a pose in the map, world axes.
 
@@ -43,7 +48,7 @@ class MapScale:
         """
         along, turned = np.concatenate([offset, np.zeros(3)]), self._turned(offset)
         both = np.outer(along, turned)
-        return symmetric(self.variance * np.outer(along, along) + both + both.T)
+        return symmetric(self.of_length * np.outer(along, along) + both + both.T)
 
     def carried(self, offset: Vector3, lost: float) -> MapScale:
         """Return the scale of a key frame whose depths come from this one's.

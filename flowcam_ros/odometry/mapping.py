@@ -30,7 +30,7 @@ _KEPT_SCALE = 0.2
 _START_PARALLAX_PX = 5.0
 # The first map defines the unit of length; one built after a loss can only guess it.
 _FIRST_UNIT_SIGMA = 1e-3
-_GUESSED_UNIT_SIGMA = 0.5
+_GUESSED_UNIT_SIGMA = 0.7
 
 
 @runtime_checkable

@@ -255,7 +255,7 @@ class VisualOdometry:
         # this frame and the one before share the errors that points have in common
         step = rotated(fit + self._fit_before, world_from_key[:3, :3])
         way = pose[:3, 3] - self._motion.last_pose[:3, 3]
-        step[:3, :3] += keyframe.scale.variance * np.outer(way, way)
+        step[:3, :3] += keyframe.scale.of_length * np.outer(way, way)
         self._fit_before = fit
         tells = not alignment.holds_translation
         self._motion.accept(frame.stamp_ns, pose, covariance, step, tells)
