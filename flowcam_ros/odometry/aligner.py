@@ -202,7 +202,9 @@ class Aligner:
             fit = fit_from_best(points, camera, starts, pose.iterations, surface)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted
-        return fitted(unfitted, camera, fit, pose.inlier_threshold)
+        before = keyframe.variance_before
+        variance_before = None if before is None else torch.from_numpy(before[kept]).to(fit.chi2)
+        return fitted(unfitted, camera, fit, pose.inlier_threshold, variance_before)
 
 
 def _expected_pixels(

@@ -21,6 +21,7 @@ from flowcam_ros.odometry.pair_prior import PairPrior
 from flowcam_ros.odometry.pose_solver import PoseFit
 from flowcam_ros.odometry.scene_flow import Correspondences
 from flowcam_ros.odometry.surface_alignment import SurfaceFit
+from flowcam_ros.odometry.unlearnt import unlearnt_covariance
 
 # So many points share one error of the model of lens, shutter and view.
 _ALIKE = 10.0
@@ -97,7 +98,11 @@ class Alignment:
 
 
 def fitted(
-    unfitted: Alignment, camera: CameraModel, fit: PoseFit, inlier_threshold: float
+    unfitted: Alignment,
+    camera: CameraModel,
+    fit: PoseFit,
+    inlier_threshold: float,
+    variance_before: Float[Tensor, ' n'] | None,
 ) -> Alignment:
     """Return an alignment with what the fit of its points found.
 
@@ -106,19 +111,24 @@ def fitted(
         camera: of both pictures.
         fit: of its points.
         inlier_threshold: how far from where the pose puts it an inlier may be, pixels.
+        variance_before: of the inverse depths before frames like this taught them; None where
+            they did not.
     """
     points = unfitted.points
     error_px = (fit.chi2 * points.pixel_variance).sqrt()
     explained = error_px < inlier_threshold
     pose = fit.target_from_source.cpu().numpy()
     covariance = fit.covariance.cpu().numpy()
+    sigma = _translation_sigma(covariance)
+    if variance_before is not None:
+        covariance = unlearnt_covariance(points, camera, fit, variance_before).cpu().numpy()
     return dataclasses.replace(
         unfitted,
         explained=explained.cpu().numpy(),
         inliers=int(explained.sum()),
         target_from_source=pose,
         covariance=of_solver_inverse(pose, covariance),
-        translation_sigma=_translation_sigma(covariance),
+        translation_sigma=sigma,
         residual_px=float(_SIGMA_OF_MEDIAN * error_px.median()),
         condition=fit.condition,
         parallax_px=_parallax(points, camera, fit),

@@ -44,6 +44,8 @@ class Keyframe:
         points: textured points, with what is known of their depth.
         texture: (n,) float32 texture at the points, see texture_map, of the evened picture.
         scale: how well the scale of its depth is known.
+        variance_before: (n,) of the points' inverse depth before this key frame taught it; None
+            where it teaches nothing.
     """
 
     frame: PreparedFrame
@@ -53,6 +55,7 @@ class Keyframe:
     points: PointDepths
     texture: Float[np.ndarray, ' n']
     scale: MapScale = MEASURED
+    variance_before: Float[np.ndarray, ' n'] | None = None
 
     def __len__(self) -> int:
         return len(self.texture)

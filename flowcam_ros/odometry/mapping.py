@@ -270,7 +270,9 @@ class MotionMapper:
         )
         self._ready = True
         points = learn_points(keyframe, alignment)
-        return dataclasses.replace(keyframe, depth=depth, points=points)
+        before = keyframe.variance_before
+        before = keyframe.points.variance if before is None else before
+        return dataclasses.replace(keyframe, depth=depth, points=points, variance_before=before)
 
 
 def make_mapper(source: DepthSource | None, flow: FlowEstimator) -> Mapper:
