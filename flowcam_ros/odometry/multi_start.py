@@ -84,7 +84,7 @@ def fit_first(
 def _turned(points: Correspondences, camera: CameraModel, start: Matrix4) -> Float[Tensor, '4 4']:
     """Return the rotation that explains most, about where the camera is expected."""
     centre = se3.inverse(start)[:3, 3]
-    rotation = fit_rotation(points, camera, start, centre)
+    rotation = fit_rotation(points, camera, start, np.zeros(3))
     return _pose(se3.from_rotation_translation(rotation, -rotation @ centre), points)
 
 
