@@ -24,6 +24,7 @@ from flowcam_ros.odometry.alignment import (
     fitted,
     likeness,
     most_trusted,
+    overlap,
 )
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.expected_flow import expected_flow
@@ -191,8 +192,9 @@ class Aligner:
         )
         if len(points) < _MIN_FIT_POINTS:
             return unfitted
-        alike = likeness(unfitted.median_flow_px, points.pixel_variance)
-        unfitted = dataclasses.replace(unfitted, likeness=alike)
+        shared = overlap(len(points), camera)
+        alike = likeness(unfitted.median_flow_px, points.pixel_variance) + shared - 1.0
+        unfitted = dataclasses.replace(unfitted, likeness=alike, overlap=shared)
         pose = self._config.pose
         if seeds:
             fit = fit_first(points, camera, starts, seeds, pose.iterations)

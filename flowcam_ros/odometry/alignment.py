@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flowcam_ros.correspondence.points import MODEL_ERROR
+from flowcam_ros.correspondence.points import FINE_WINDOW, MODEL_ERROR
 from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
@@ -51,6 +51,7 @@ class Alignment:
         residual_px: robust standard deviation of the reprojection residual, pixels.
         condition: condition number of the fit.
         likeness: factor on ``covariance`` because neighbouring points err alike.
+        overlap: the part of it that is due to how close together they are.
         median_flow_px: median displacement of the matched points.
         parallax_px: median displacement that the translation alone explains.
         holds_translation: the translation is an expectation, the pictures do not tell it.
@@ -71,6 +72,7 @@ class Alignment:
     residual_px: float = 0.0
     condition: float = float('inf')
     likeness: float = 1.0
+    overlap: float = 1.0
     median_flow_px: float = 0.0
     parallax_px: float = 0.0
     holds_translation: bool = False
@@ -164,6 +166,17 @@ def most_trusted(candidates: list[Alignment]) -> Alignment:
         return max(candidates, key=lambda a: a.inliers)
     near = [a for a in candidates if a.agreement > agreement - SAME_AGREEMENT]
     return max(near, key=lambda a: a.inliers)
+
+
+def overlap(count: int, camera: CameraModel) -> float:
+    """Return how many of the points share one error because their windows overlap.
+
+    The noise of an image is in the windows of all points nearby; two of them share what their
+    windows have in common.
+    """
+    spacing = np.sqrt(camera.width * camera.height / max(count, 1))
+    apart = spacing * np.arange(1, FINE_WINDOW) / FINE_WINDOW
+    return float((1.0 + 2.0 * np.maximum(1.0 - apart, 0.0).sum()) ** 2)
 
 
 def likeness(flow_px: float, pixel_variance: Tensor) -> float:

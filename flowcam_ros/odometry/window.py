@@ -131,7 +131,8 @@ class SlidingWindow:
             last = make_host(keyframe, None, self._config.points)
             self._define_unit(world_from_camera, alignment)
         self._hosts[-1] = last
-        self._likeness = alignment.likeness
+        # its points are too far apart for their windows to overlap
+        self._likeness = alignment.likeness - alignment.overlap + 1.0
         self._joining = self._seen_in(frame, measured, alignment, world_from_camera)
         poses = [host.keyframe.world_from_camera for host in self._hosts]
         state = WindowState(
