@@ -200,7 +200,7 @@ class Aligner:
             fit = fit_first(points, camera, starts, seeds, pose.iterations)
         else:
             # the fit takes points for independent: the surface counts more by what they are not
-            surface = pair.surface and pair.surface.counted(alike)
+            surface = pair.surface and pair.surface.counted(alike - shared + 1.0)
             fit = fit_from_best(points, camera, starts, pose.iterations, surface)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted

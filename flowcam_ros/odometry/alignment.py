@@ -134,7 +134,7 @@ def fitted(
         residual_px=float(_SIGMA_OF_MEDIAN * error_px.median()),
         condition=fit.condition,
         parallax_px=_parallax(points, camera, fit),
-        surface=_pair_prior(fit, unfitted.likeness),
+        surface=_pair_prior(fit, unfitted.likeness - unfitted.overlap + 1.0),
         agreement=fit.surface.agreement if fit.surface else 0.0,
     )
 
