@@ -125,7 +125,7 @@ class Walk:
             matched=len(ones),
             inliers=len(ones),
             target_from_source=np.eye(4),
-            covariance=np.eye(6),
+            covariance=1e-6 * np.eye(6),
             explained=np.ones(len(ones), bool),
             translation_sigma=1e-3,
         )
@@ -192,7 +192,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Start:
         window = SlidingWindow(config, 1.0, torch.device('cpu'))
         walk = Walk(window, None, measured, pixel_sigma, generator)  # type: ignore[arg-type]
         walk.keyframe = walk.made(0, true_pose(0), None)
-        window.begin(walk.keyframe, walk.depth_of(0) if measured else None, 1e-3)
+        window.begin(walk.keyframe, walk.depth_of(0) if measured else None)
         return walk
 
     return begun
