@@ -155,8 +155,8 @@ class Run:
                 begin += 1
             start = last if resumed and last >= 0 else begin
             error = _error_since(self, start, i)
-            reach = limits.position + limits.share * (path[i] - path[start])
-            swing = limits.rotation + limits.share * (turn[i] - turn[start])
+            reach = limits.position + limits.share * float(path[i] - path[start])
+            swing = limits.rotation + limits.share * float(turn[i] - turn[start])
             added = _added_covariance(self, start, i)
             wrong[i] = self.tracking[i] and (
                 _is_off(error[:3], reach, added[:3, :3], limits.sigmas)
@@ -224,6 +224,7 @@ def _added_covariance(run: Run, start: int, end: int) -> Float[np.ndarray, '6 6'
     """Return what the way from one pose to another added to the covariance, world axes.
 
     It is what is left when that of the start, carried along, is taken away; never negative.
+    Position and rotation are taken apart.
     """
     carried = of_product(
         run.found[start],
@@ -231,8 +232,12 @@ def _added_covariance(run: Run, start: int, end: int) -> Float[np.ndarray, '6 6'
         se3.inverse(run.found[start]) @ run.found[end],
         np.zeros((6, 6)),
     )
-    values, axes = np.linalg.eigh(symmetric(run.covariances[end] - carried))
-    return symmetric((axes * np.maximum(values, _NO_VARIANCE)) @ axes.T)
+    added = symmetric(run.covariances[end] - carried)
+    result = np.zeros((6, 6))
+    for half in (slice(0, 3), slice(3, 6)):
+        values, axes = np.linalg.eigh(added[half, half])
+        result[half, half] = (axes * np.maximum(values, _NO_VARIANCE)) @ axes.T
+    return result
 
 
 def _is_off(
@@ -243,7 +248,8 @@ def _is_off(
 ) -> bool:
     """Whether an error is larger than a limit and than its covariance admits in its direction."""
     length = float(np.linalg.norm(error))
-    return length > limit and length**2 > sigmas * float(error @ covariance @ error) ** 0.5
+    admitted = sigmas * float(error @ covariance @ error) ** 0.5
+    return bool(length > limit and length**2 > admitted)
 
 
 def _sigmas(error: Float[np.ndarray, ' 6'], covariance: Float[np.ndarray, '6 6']) -> float:

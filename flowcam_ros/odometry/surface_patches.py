@@ -55,7 +55,7 @@ class _Patches:
     planes: Float[np.ndarray, 'n 3']
     spread: Float[np.ndarray, ' n']
     slope_variance: Float[np.ndarray, ' n']
-    flat: Float[np.ndarray, ' n']
+    flat: Bool[np.ndarray, ' n']
 
 
 def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:

@@ -46,6 +46,8 @@ from flowcam_ros.odometry.window_solver import WindowFit, fit_window
 # The window is held where it begins, or it drifts as a whole: (10 um)^2, (10 urad)^2. How well
 # that place is known is added to its results.
 _HELD = 1e-10
+# Even a unit that is known is held no firmer than this share of it.
+_LEAST_UNIT_SIGMA = 1e-4
 _INLIER_CHI2 = 16.0
 _NEAREST_Z = 0.05  # of a point in the new key frame, relative to its depth in the old one
 
@@ -186,7 +188,9 @@ class SlidingWindow:
             only = prior_of_one(self._prior.poses[0], self._prior.hessian[:6, :6])
             assert self._origin is not None
             unit = np.hypot(self._origin.scale.variance**0.5, alignment.length_sigma)
-            self._prior = with_known_length(only, self._tensor(second), float(unit))
+            self._prior = with_known_length(
+                only, self._tensor(second), max(float(unit), _LEAST_UNIT_SIGMA)
+            )
 
     def _seen_in(
         self,

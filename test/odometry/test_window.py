@@ -23,6 +23,7 @@ from flowcam_ros.odometry import window_matches
 from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import WindowConfig
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths
+from flowcam_ros.odometry.map_scale import MapScale
 from flowcam_ros.odometry.scene_flow import Correspondences
 from flowcam_ros.odometry.window import Joined, SlidingWindow
 
@@ -151,7 +152,8 @@ class Walk:
         image = np.zeros((240, 320), np.uint8)
         flat = np.full((240, 320), 0.5, np.float32)
         depth = DepthEstimate(number, CAMERA, flat, flat, image)
-        return Keyframe(frame(number), depth, pose, 1e-8 * np.eye(6), points, texture)
+        scale = MapScale(0.0 if self.measured else 1e-6)
+        return Keyframe(frame(number), depth, pose, 1e-8 * np.eye(6), points, texture, scale)
 
 
 Start = Callable[..., Walk]

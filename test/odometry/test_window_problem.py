@@ -11,6 +11,7 @@ from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.small_motion import small_motion, small_step
+from flowcam_ros.odometry.pair_prior import stacked
 from flowcam_ros.odometry.reprojection import reproject
 from flowcam_ros.odometry.window_prior import (
     WindowPrior,
@@ -75,6 +76,7 @@ def scene(
         information * seen.ahead,
         seen.predicted[..., 2] + DEPTH_SIGMA * pixel_sigma / 0.3 * noise(*shape),
         torch.full(shape, DEPTH_SIGMA**-2 * measured, dtype=torch.float64),
+        stacked([None] * len(pairs), torch.device('cpu')),
     )
     known = torch.full_like(depth, DEPTH_SIGMA**-2 * measured)
     before = depth + DEPTH_SIGMA * pixel_sigma / 0.3 * noise(*depth.shape)
@@ -151,7 +153,8 @@ def part(seen: Scene, oldest: bool) -> Scene:
     """Return the sightings of the first key frame's points, or those of all others without it."""
     s = seen.sightings
     chosen = (s.host == 0) == oldest
-    fields = {f.name: getattr(s, f.name)[chosen] for f in dataclasses.fields(s)}
+    fields = {f.name: getattr(s, f.name)[chosen] for f in dataclasses.fields(s) if f.name != 'pair'}
+    fields['pair'] = stacked([None] * int(chosen.sum()), torch.device('cpu'))
     if oldest:
         return dataclasses.replace(seen, sightings=Sightings(**fields))
     fields |= {'host': fields['host'] - 1, 'target': fields['target'] - 1}
@@ -236,10 +239,10 @@ def normalised_error(measured: bool, scale: float | None) -> float:
         seen = scene(seed, frames=6, count=40, pixel_sigma=0.3, measured=measured)
         problem = seen.problem(unit_prior(seen.truth.poses))
         if scale is not None:
-            problem.scale = lambda at: scale  # type: ignore[method-assign]
+            problem.scale = lambda at, freedom: scale  # type: ignore[method-assign]
         fit = fit_window(problem, seen.truth, 6)
         error = small_step(torch.linalg.solve(seen.truth.poses[-1], fit.state.poses[-1]))
-        values.append(float(error @ torch.linalg.solve(fit.covariance, error)) / 6.0)
+        values.append(float(error @ torch.linalg.solve(fit.covariances[-6:, -6:], error)) / 6.0)
     return float(np.mean(values))
 
 
@@ -262,7 +265,7 @@ def test_sightings_that_err_alike_count_less() -> None:
     covariance = [
         fit_window(
             WindowProblem(CAMERA, seen.points, seen.sightings, prior, likeness), seen.truth, 5
-        ).covariance
+        ).covariances[-6:, -6:]
         for likeness in (1.0, 4.0)
     ]
     ratio = covariance[1].diagonal() / covariance[0].diagonal()
