@@ -16,7 +16,6 @@ from jaxtyping import Float
 from flowcam_ros.geometry.covariance import Matrix6, symmetric
 from flowcam_ros.geometry.se3 import Vector3, skew
 
-
 # Depths of which nothing is known are wrong by this share; so is a scale.
 UNKNOWN = 0.5
 # So many neighbouring points have depths that err alike.

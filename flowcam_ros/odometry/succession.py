@@ -17,8 +17,8 @@ from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import KeyframeConfig, OdometryConfig
 from flowcam_ros.odometry.health import lack
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, make_keyframe
-from flowcam_ros.odometry.mapping import Mapper
 from flowcam_ros.odometry.map_scale import UNKNOWN, MapScale, lost_scale
+from flowcam_ros.odometry.mapping import Mapper
 from flowcam_ros.odometry.window import Joined, SlidingWindow
 
 # A frame less sharp than this share of its key frame waits for a better one, until the picture

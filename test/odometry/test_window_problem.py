@@ -153,7 +153,9 @@ def part(seen: Scene, oldest: bool) -> Scene:
     """Return the sightings of the first key frame's points, or those of all others without it."""
     s = seen.sightings
     chosen = (s.host == 0) == oldest
-    fields = {f.name: getattr(s, f.name)[chosen] for f in dataclasses.fields(s) if f.name != 'pair'}
+    fields = {
+        f.name: getattr(s, f.name)[chosen] for f in dataclasses.fields(s) if f.name != 'pair'
+    }
     fields['pair'] = stacked([None] * int(chosen.sum()), torch.device('cpu'))
     if oldest:
         return dataclasses.replace(seen, sightings=Sightings(**fields))
