@@ -139,6 +139,8 @@ class _Search:
 
 
 _FINE = _Search(window=13, levels=0)
+# Points closer together than this share the image noise of their windows.
+FINE_WINDOW = _FINE.window
 _COARSE_TO_FINE = _Search(window=21, levels=4)
 _ASTRAY = 1e3
 

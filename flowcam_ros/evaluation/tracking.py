@@ -106,18 +106,20 @@ class Run:
         )
 
     def best_scale(self, otherwise: float) -> float:
-        """Return the scale that brings the positions closest to the truth up to the first loss.
+        """Return the most likely scale of the positions up to the first loss.
 
-        It is then for the estimator to keep. Where hardly anything moved until then, it is
-        ``otherwise``.
+        It brings them closest to the truth in units of their covariances: where the scale is not
+        kept, that has to show there. Where hardly anything moved until then, it is ``otherwise``.
         """
         lost = np.flatnonzero(~self.believed & np.logical_or.accumulate(self.believed))
         use = self.believed & (np.arange(len(self.found)) < min(lost, default=len(self.found)))
         found, truth = (poses[use, :3, 3] for poses in (self.found, self.truth))
-        square = np.square(found).sum()
-        if square == 0.0 or np.linalg.norm(truth, axis=1).max() < _SHORT:
+        covariances = self.covariances[use, :3, :3]
+        weighted = np.linalg.solve(covariances, truth[..., None])[..., 0]
+        along = (found * weighted).sum()
+        if along <= 0.0 or np.linalg.norm(truth, axis=1).max() < _SHORT:
             return otherwise
-        return float((found * truth).sum() / square)
+        return float((truth * weighted).sum() / along)
 
     @property
     def believed(self) -> Bool[np.ndarray, ' n']:
@@ -138,8 +140,8 @@ class Run:
         """Return which frames say TRACKING although their motion is wrong.
 
         The motion is the one over the last second, or since tracking resumed, and in the first
-        frame after a loss the one since the last frame before. It is wrong if it is off by more
-        than the limits and by more than the covariance it added admits.
+        frame after a loss the one since the last frame before. It is wrong if position or rotation
+        is off by more than the limits and by more than the covariance it added admits that way.
         """
         path = np.concatenate([[0.0], np.cumsum(_steps(self.truth))])
         turn = np.concatenate([[0.0], np.cumsum(_turns(self.truth))])
@@ -153,13 +155,12 @@ class Run:
                 begin += 1
             start = last if resumed and last >= 0 else begin
             error = _error_since(self, start, i)
-            reach = limits.position + limits.share * (path[i] - path[start])
-            swing = limits.rotation + limits.share * (turn[i] - turn[start])
-            off = np.linalg.norm(error[:3]) > reach or np.linalg.norm(error[3:]) > swing
-            wrong[i] = (
-                off
-                and self.tracking[i]
-                and _sigmas(error, _added_covariance(self, start, i)) > limits.sigmas
+            reach = limits.position + limits.share * float(path[i] - path[start])
+            swing = limits.rotation + limits.share * float(turn[i] - turn[start])
+            added = _added_covariance(self, start, i)
+            wrong[i] = self.tracking[i] and (
+                _is_off(error[:3], reach, added[:3, :3], limits.sigmas)
+                or _is_off(error[3:], swing, added[3:, 3:], limits.sigmas)
             )
             last = i
         return wrong
@@ -223,6 +224,7 @@ def _added_covariance(run: Run, start: int, end: int) -> Float[np.ndarray, '6 6'
     """Return what the way from one pose to another added to the covariance, world axes.
 
     It is what is left when that of the start, carried along, is taken away; never negative.
+    Position and rotation are taken apart.
     """
     carried = of_product(
         run.found[start],
@@ -230,8 +232,24 @@ def _added_covariance(run: Run, start: int, end: int) -> Float[np.ndarray, '6 6'
         se3.inverse(run.found[start]) @ run.found[end],
         np.zeros((6, 6)),
     )
-    values, axes = np.linalg.eigh(symmetric(run.covariances[end] - carried))
-    return symmetric((axes * np.maximum(values, _NO_VARIANCE)) @ axes.T)
+    added = symmetric(run.covariances[end] - carried)
+    result = np.zeros((6, 6))
+    for half in (slice(0, 3), slice(3, 6)):
+        values, axes = np.linalg.eigh(added[half, half])
+        result[half, half] = (axes * np.maximum(values, _NO_VARIANCE)) @ axes.T
+    return result
+
+
+def _is_off(
+    error: Float[np.ndarray, ' 3'],
+    limit: float,
+    covariance: Float[np.ndarray, '3 3'],
+    sigmas: float,
+) -> bool:
+    """Whether an error is larger than a limit and than its covariance admits in its direction."""
+    length = float(np.linalg.norm(error))
+    admitted = sigmas * float(error @ covariance @ error) ** 0.5
+    return bool(length > limit and length**2 > admitted)
 
 
 def _sigmas(error: Float[np.ndarray, ' 6'], covariance: Float[np.ndarray, '6 6']) -> float:

@@ -8,18 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from flowcam_ros.correspondence.flow import DenseFlow, FlowEstimator
 from flowcam_ros.correspondence.points import (
     RefinedPoints,
     refine_points,
     search_points,
-    texture_map,
 )
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.geometry.prepare import PreparedFrame
-from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.se3 import Matrix4, Vector3
 from flowcam_ros.odometry.alignment import (
     AGREES,
@@ -29,13 +27,19 @@ from flowcam_ros.odometry.alignment import (
     fitted,
     likeness,
     most_trusted,
+    overlap,
 )
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.expected_flow import expected_flow
+from flowcam_ros.odometry.expected_points import (
+    expected_pixels,
+    known_pixels,
+    surprise,
+    textured,
+)
 from flowcam_ros.odometry.keyframe import Keyframe
 from flowcam_ros.odometry.multi_start import fit_first, fit_from_best
-from flowcam_ros.odometry.reprojection import reproject
-from flowcam_ros.odometry.scene_flow import lift
+from flowcam_ros.odometry.scene_flow import lift, without_guesses
 from flowcam_ros.odometry.surface import SurfaceMemory, SurfaceTerm
 from flowcam_ros.odometry.surface_alignment import align_surface
 
@@ -53,10 +57,6 @@ _WORTH_ANOTHER = 1.1
 _HARDLY_MATCHED = 0.3
 # Where fewer than this share of the points are matched, noise may have been matched with noise.
 _FEW = 0.25
-# Depth known to this share of itself tells where a point is to be expected.
-_KNOWN_DEPTH = 0.15
-# Far outside of any picture.
-_ELSEWHERE = -1e6
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ class Aligner:
         surface = self._surfaces.term(keyframe.depth, target_depth)
         flow = DenseFlow(lambda: self._dense(keyframe, frame, starts[0]))
         pair = _Pair(keyframe, frame, target_depth, flow, surface)
-        guess = _expected_pixels(keyframe, starts[0])
+        guess = expected_pixels(keyframe, starts[0])
         if not seeds and self._surprise_px < _MAX_SURPRISE_PX:
             matches = self._matches_near(pair, guess)
             expected = self._fit_matches(pair, guess, matches, starts, [])
             if expected.inliers > _AS_EXPECTED * expected.followed:
                 return expected
         found = self._along_flow(pair, starts, seeds)
-        self._surprise_px = _distance(guess, found)
+        self._surprise_px = surprise(guess, found)
         return found
 
     def _dense(
@@ -171,7 +171,7 @@ class Aligner:
             if fit.agreement < max(AGREES, fits[0].agreement - SAME_AGREEMENT):
                 break
             pose = fit.target_from_source.cpu().numpy()
-            near = _known_pixels(pair.keyframe, pose, guess)
+            near = known_pixels(pair.keyframe, pose, guess)
             matched = self._fit_matches(pair, near, self._matches_near(pair, near), [pose], [])
             found += [self._guided(pair, matched, near), by_depth(matched, fit)]
         return found
@@ -192,7 +192,7 @@ class Aligner:
         for _ in range(_GUIDED_ROUNDS):
             if best.covariance is None or best.inliers > _WELL_MATCHED * best.followed:
                 break
-            guess = _known_pixels(pair.keyframe, best.target_from_source, guess)
+            guess = known_pixels(pair.keyframe, best.target_from_source, guess)
             pose = [best.target_from_source]
             again = self._fit_matches(pair, guess, self._matches_near(pair, guess), pose, [])
             enough = again.inliers < _WORTH_ANOTHER * best.inliers
@@ -213,7 +213,7 @@ class Aligner:
         keyframe, camera = pair.keyframe, pair.frame.camera
         pixels = keyframe.points.pixels
         if np.count_nonzero(matches.valid) < _FEW * len(pixels):
-            matches = _textured(matches, pair.frame)
+            matches = textured(matches, pair.frame)
         inside = (guess >= 0).all(1) & (guess < (camera.width, camera.height)).all(1)
         points, kept = lift(keyframe, matches, pair.target_depth, self._device)
         moved = np.linalg.norm(matches.target - pixels, axis=1)[matches.valid]
@@ -230,55 +230,27 @@ class Aligner:
         )
         if len(points) < _MIN_FIT_POINTS:
             return unfitted
-        alike = likeness(unfitted.median_flow_px, points.pixel_variance)
-        unfitted = dataclasses.replace(unfitted, likeness=alike)
+        shared = overlap(len(points), camera)
+        alike = likeness(unfitted.median_flow_px, points.pixel_variance) + shared - 1.0
+        unfitted = dataclasses.replace(unfitted, likeness=alike, overlap=shared)
         pose = self._config.pose
         if seeds:
             fit = fit_first(points, camera, starts, seeds, pose.iterations)
         else:
             # the fit takes points for independent: the surface counts more by what they are not
-            surface = pair.surface and pair.surface.counted(alike)
+            surface = pair.surface and pair.surface.counted(alike - shared + 1.0)
             fit = fit_from_best(points, camera, starts, pose.iterations, surface)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted
-        return fitted(unfitted, camera, fit, pose.inlier_threshold)
+        before = _variance_before(keyframe, kept)
+        variance_before = None if before is None else torch.from_numpy(before).to(fit.chi2)
+        return fitted(unfitted, camera, fit, pose.inlier_threshold, variance_before)
 
 
-def _textured(matches: RefinedPoints, frame: PreparedFrame) -> RefinedPoints:
-    """Return the matches without those of noise: where the frame has no texture."""
-    height, width = frame.grey.shape
-    at = np.rint(np.clip(matches.target, 0, (width - 1, height - 1))).astype(np.intp)
-    seen = texture_map(frame.grey)[at[:, 1], at[:, 0]] > 0
-    return dataclasses.replace(matches, valid=matches.valid & seen)
-
-
-def _expected_pixels(keyframe: Keyframe, target_from_source: Matrix4) -> Float[np.ndarray, 'n 2']:
-    """Return where a pose puts the key frame's points; beyond the picture where behind it."""
-    points = keyframe.points
-    there = reproject(
-        keyframe.frame.camera,
-        rays(keyframe.frame.camera, torch.from_numpy(points.pixels).double()).mT,
-        torch.from_numpy(points.inverse_depth).double(),
-        torch.from_numpy(target_from_source),
-    )
-    pixels = torch.where(there.ahead, there.predicted[:2], _ELSEWHERE)
-    return pixels.mT.contiguous().float().numpy()
-
-
-def _distance(guess: Float[np.ndarray, 'n 2'], alignment: Alignment) -> float:
-    """Return how far from a guess the points were found, median pixels."""
-    if not alignment.matched:
-        return float('inf')
-    found = alignment.points.target.cpu().numpy()
-    return float(np.median(np.linalg.norm(found - guess[alignment.kept], axis=1)))
-
-
-def _known_pixels(
-    keyframe: Keyframe, target_from_source: Matrix4, guess: Float[np.ndarray, 'n 2']
-) -> Float[np.ndarray, 'n 2']:
-    """Return where a pose puts the key frame's points; ``guess`` where depth is hardly known."""
-    points = keyframe.points
-    pixels = _expected_pixels(keyframe, target_from_source)
-    known = points.variance < (_KNOWN_DEPTH * points.inverse_depth) ** 2
-    known &= pixels[:, 0] > _ELSEWHERE
-    return np.where(known[:, None], pixels, guess)
+def _variance_before(
+    keyframe: Keyframe, kept: Bool[np.ndarray, ' n']
+) -> Float[np.ndarray, ' m'] | None:
+    before = keyframe.variance_before
+    if before is None:
+        return None
+    return without_guesses(keyframe.points.inverse_depth[kept], before[kept])

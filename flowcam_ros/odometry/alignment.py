@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcam_ros.correspondence.flow import DenseFlow
-from flowcam_ros.correspondence.points import MODEL_ERROR
+from flowcam_ros.correspondence.points import FINE_WINDOW, MODEL_ERROR
+from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse
 from flowcam_ros.geometry.projection import rays
@@ -21,6 +22,7 @@ from flowcam_ros.odometry.pair_prior import PairPrior
 from flowcam_ros.odometry.pose_solver import PoseFit
 from flowcam_ros.odometry.scene_flow import Correspondences
 from flowcam_ros.odometry.surface_alignment import SurfaceFit
+from flowcam_ros.odometry.unlearnt import unlearnt_covariance
 
 # So many points share one error of the model of lens, shutter and view.
 _ALIKE = 10.0
@@ -52,6 +54,7 @@ class Alignment:
         residual_px: robust standard deviation of the reprojection residual, pixels.
         condition: condition number of the fit.
         likeness: factor on ``covariance`` because neighbouring points err alike.
+        overlap: the part of it that is due to how close together they are.
         median_flow_px: median displacement of the matched points.
         parallax_px: median displacement that the translation alone explains.
         holds_translation: the translation is an expectation, the pictures do not tell it.
@@ -72,6 +75,7 @@ class Alignment:
     residual_px: float = 0.0
     condition: float = float('inf')
     likeness: float = 1.0
+    overlap: float = 1.0
     median_flow_px: float = 0.0
     parallax_px: float = 0.0
     holds_translation: bool = False
@@ -89,6 +93,15 @@ class Alignment:
         return self.inliers / self.matched if self.matched else 0.0
 
     @property
+    def length_sigma(self) -> float:
+        """Standard deviation of the length of the way, as a share of it."""
+        assert self.covariance is not None  # there is no way without a fit
+        way = se3.inverse(self.target_from_source)[:3, 3]
+        square = max(float(way @ way), 1e-12)
+        variance = self.likeness * float(way @ self.covariance[:3, :3] @ way) / square**2
+        return min(variance**0.5, 1.0)
+
+    @property
     def agrees(self) -> bool:
         """Whether the depth images lie on each other nearly everywhere, at a pose they tell.
 
@@ -104,7 +117,11 @@ class Alignment:
 
 
 def fitted(
-    unfitted: Alignment, camera: CameraModel, fit: PoseFit, inlier_threshold: float
+    unfitted: Alignment,
+    camera: CameraModel,
+    fit: PoseFit,
+    inlier_threshold: float,
+    variance_before: Float[Tensor, ' n'] | None,
 ) -> Alignment:
     """Return an alignment with what the fit of its points found.
 
@@ -113,23 +130,28 @@ def fitted(
         camera: of both pictures.
         fit: of its points.
         inlier_threshold: how far from where the pose puts it an inlier may be, pixels.
+        variance_before: of the inverse depths before frames like this taught them; None where
+            they did not.
     """
     points = unfitted.points
     error_px = (fit.chi2 * points.pixel_variance).sqrt()
     explained = error_px < inlier_threshold
     pose = fit.target_from_source.cpu().numpy()
     covariance = fit.covariance.cpu().numpy()
+    sigma = _translation_sigma(covariance)
+    if variance_before is not None:
+        covariance = unlearnt_covariance(points, camera, fit, variance_before).cpu().numpy()
     return dataclasses.replace(
         unfitted,
         explained=explained.cpu().numpy(),
         inliers=int(explained.sum()),
         target_from_source=pose,
         covariance=of_solver_inverse(pose, covariance),
-        translation_sigma=_translation_sigma(covariance),
+        translation_sigma=sigma,
         residual_px=float(_SIGMA_OF_MEDIAN * error_px.median()),
         condition=fit.condition,
         parallax_px=_parallax(points, camera, fit),
-        surface=_pair_prior(fit, unfitted.likeness),
+        surface=_pair_prior(fit, unfitted.likeness - unfitted.overlap + 1.0),
         agreement=fit.surface.agreement if fit.surface else 0.0,
     )
 
@@ -163,6 +185,17 @@ def most_trusted(candidates: list[Alignment]) -> Alignment:
     return max(
         (a for a in agreeing if a.agreement > agreement - SAME_AGREEMENT), key=lambda a: a.inliers
     )
+
+
+def overlap(count: int, camera: CameraModel) -> float:
+    """Return how many of the points share one error because their windows overlap.
+
+    The noise of an image is in the windows of all points nearby; two of them share what their
+    windows have in common.
+    """
+    spacing = np.sqrt(camera.width * camera.height / max(count, 1))
+    apart = spacing * np.arange(1, FINE_WINDOW) / FINE_WINDOW
+    return float((1.0 + 2.0 * np.maximum(1.0 - apart, 0.0).sum()) ** 2)
 
 
 def likeness(flow_px: float, pixel_variance: Tensor) -> float:

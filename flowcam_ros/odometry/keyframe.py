@@ -14,6 +14,7 @@ from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6
 from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.odometry.map_scale import MEASURED, MapScale
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Keyframe:
         covariance: (6, 6) of its pose.
         points: textured points, with what is known of their depth.
         texture: (n,) float32 texture at the points, see texture_map, of the evened picture.
+        scale: how well the scale of its depth is known.
+        variance_before: (n,) of the points' inverse depth before this key frame taught it; None
+            where it teaches nothing.
     """
 
     frame: PreparedFrame
@@ -50,6 +54,8 @@ class Keyframe:
     covariance: Matrix6
     points: PointDepths
     texture: Float[np.ndarray, ' n']
+    scale: MapScale = MEASURED
+    variance_before: Float[np.ndarray, ' n'] | None = None
 
     def __len__(self) -> int:
         return len(self.texture)
@@ -62,6 +68,7 @@ def make_keyframe(
     world_from_camera: Matrix4,
     covariance: Matrix6,
     count: int,
+    scale: MapScale = MEASURED,
 ) -> Keyframe:
     """Choose the points of a new key frame: textured, usable and with depth.
 
@@ -72,6 +79,7 @@ def make_keyframe(
         world_from_camera: its pose.
         covariance: of the pose.
         count: about how many points to have.
+        scale: of the depth.
     """
     usable = frame.usable
     if depth.inverse_depth.shape == frame.grey.shape:
@@ -92,6 +100,7 @@ def make_keyframe(
         covariance,
         points,
         _nearest(texture, points.pixels) * frame.even.gain_at(points.pixels) ** 2,
+        scale,
     )
 
 

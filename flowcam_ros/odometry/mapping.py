@@ -22,11 +22,15 @@ from flowcam_ros.odometry.pose_solver import fit_rotation
 
 # Less parallax than this does not tell a translation from an error of flow and rotation.
 _MIN_PARALLAX_PX = 1.0
+# A translation known to this share of that is known, however small it is.
+_KNOWN_SMALL = 0.25
+# A map whose scale is less known says nothing of small translations.
+_KEPT_SCALE = 0.2
 # The first map is built once the translation explains this much.
 _START_PARALLAX_PX = 5.0
 # The first map defines the unit of length; one built after a loss can only guess it.
 _FIRST_UNIT_SIGMA = 1e-3
-_GUESSED_UNIT_SIGMA = 0.5
+_GUESSED_UNIT_SIGMA = 0.7
 
 
 @runtime_checkable
@@ -216,17 +220,22 @@ class MotionMapper:
 
     def constrain(self, alignment: Alignment, keyframe: Keyframe, expected: Matrix4) -> Alignment:
         """See Mapper; with hardly any parallax only the rotation is taken."""
-        distance = float(np.linalg.norm(alignment.target_from_source[:3, 3]))
-        told = alignment.translation_sigma < 0.5 * distance
-        if alignment.covariance is None or (alignment.parallax_px >= _MIN_PARALLAX_PX and told):
+        if alignment.covariance is None:
             return alignment
-        rotation = fit_rotation(
-            alignment.points, keyframe.frame.camera, alignment.target_from_source
-        )
-        centre = se3.inverse(expected)[:3, 3]
-        pose = se3.from_rotation_translation(rotation, -rotation @ centre)
         depth = 1.0 / max(float(np.median(keyframe.depth.inverse_depth)), 1e-3)
         unseen = _MIN_PARALLAX_PX * depth / keyframe.frame.camera.fx
+        distance = float(np.linalg.norm(alignment.target_from_source[:3, 3]))
+        told = alignment.translation_sigma < 0.5 * distance
+        # near a key frame with a map, a small translation is known as such
+        mapped = self._ready and keyframe.scale.variance < _KEPT_SCALE**2
+        small = mapped and alignment.translation_sigma < _KNOWN_SMALL * unseen
+        if small or (alignment.parallax_px >= _MIN_PARALLAX_PX and told):
+            return alignment
+        centre = se3.inverse(expected)[:3, 3]
+        rotation = fit_rotation(
+            alignment.points, keyframe.frame.camera, alignment.target_from_source, centre
+        )
+        pose = se3.from_rotation_translation(rotation, -rotation @ centre)
         covariance = alignment.covariance.copy()
         covariance[:3, 3:] = covariance[3:, :3] = 0.0
         covariance[:3, :3] = np.eye(3) * unseen**2
@@ -248,7 +257,8 @@ class MotionMapper:
         if alignment.holds_translation or alignment.inlier_ratio < 0.5:
             return keyframe
         # depth learnt from a short first step would hold the pose in whatever minimum it fell
-        if not self._ready and alignment.parallax_px < _START_PARALLAX_PX:
+        least = _MIN_PARALLAX_PX if self._ready else _START_PARALLAX_PX
+        if alignment.parallax_px < least:
             return keyframe
         source, displacement = keyframe.frame.even.broad, alignment.displacement
         confidence = self._flow.confidence(source, frame.even.broad, displacement)
@@ -260,7 +270,9 @@ class MotionMapper:
         )
         self._ready = True
         points = learn_points(keyframe, alignment)
-        return dataclasses.replace(keyframe, depth=depth, points=points)
+        before = keyframe.variance_before
+        before = keyframe.points.variance if before is None else before
+        return dataclasses.replace(keyframe, depth=depth, points=points, variance_before=before)
 
 
 def make_mapper(source: DepthSource | None, flow: FlowEstimator) -> Mapper:

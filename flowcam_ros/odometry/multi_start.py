@@ -94,7 +94,7 @@ def fit_first(
     """Fit where nothing is known of the depths, also from each seed of the translation."""
     iterations = max(iterations, _FIRST_ITERATIONS)
     fits = [fit_from_best(points, camera, starts, iterations, None)]
-    rotation = fit_rotation(points, camera, starts[0])
+    rotation = fit_rotation(points, camera, starts[0], np.zeros(3))
     if _unexplained_px(points, camera, rotation) > _MIN_UNEXPLAINED_PX:
         problem = PoseProblem(points, camera)
         guesses = [se3.from_rotation_translation(rotation, seed) for seed in seeds]
@@ -104,8 +104,8 @@ def fit_first(
 
 def _turned(points: Correspondences, camera: CameraModel, start: Matrix4) -> Float[Tensor, '4 4']:
     """Return the rotation that explains most, about where the camera is expected."""
-    rotation = fit_rotation(points, camera, start)
     centre = se3.inverse(start)[:3, 3]
+    rotation = fit_rotation(points, camera, start, np.zeros(3))
     return _pose(se3.from_rotation_translation(rotation, -rotation @ centre), points)
 
 

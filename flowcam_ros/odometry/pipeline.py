@@ -8,6 +8,8 @@ pose. Then the depth learns from the frame, and the frame may become the next ke
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from flowcam_ros.correspondence.registry import make_flow
@@ -26,6 +28,7 @@ from flowcam_ros.odometry.diagnosis import Diagnosis
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 from flowcam_ros.odometry.health import Verdict, judge, lack
 from flowcam_ros.odometry.keyframe import Keyframe, make_keyframe
+from flowcam_ros.odometry.map_scale import MapScale
 from flowcam_ros.odometry.mapping import Mapper, make_mapper
 from flowcam_ros.odometry.motion import MotionModel
 from flowcam_ros.odometry.stamps import StampWatch, Step
@@ -154,7 +157,7 @@ class VisualOdometry:
         pose = self._motion.predict(frame.stamp_ns, self._stamps.bridge())
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
         depth = mapper.begin(frame, measured, self._keyframe)
-        keyframe = self._candidate(depth, frame, pose, covariance)
+        keyframe = self._candidate(mapper, depth, frame, pose, covariance)
         self._recovery = None
         reason = lack(depth, keyframe, self._config)
         if reason:
@@ -170,6 +173,7 @@ class VisualOdometry:
 
     def _candidate(
         self,
+        mapper: Mapper,
         depth: DepthEstimate | None,
         frame: PreparedFrame,
         pose: Matrix4,
@@ -179,7 +183,8 @@ class VisualOdometry:
         if depth is None:
             return None
         count = self._config.pose.points
-        return make_keyframe(frame, depth, None, pose, covariance, count)
+        scale = MapScale(mapper.unit_sigma**2)
+        return make_keyframe(frame, depth, None, pose, covariance, count, scale)
 
     @staticmethod
     def _while_starting(mapper: Mapper, verdict: Verdict) -> Verdict:
@@ -239,6 +244,7 @@ class VisualOdometry:
         if keyframe is not self._keyframe:
             self._window.clear()
             mapper.restart()
+            keyframe = dataclasses.replace(keyframe, scale=MapScale(mapper.unit_sigma**2))
             self._fit_before = np.zeros((6, 6))
         key_from_camera = se3.inverse(alignment.target_from_source)
         pose = se3.orthonormalized(world_from_key @ key_from_camera)
@@ -246,9 +252,11 @@ class VisualOdometry:
         assert fit is not None  # a believed fit has one
         error = alignment.likeness * fit
         covariance = of_product(world_from_key, keyframe.covariance, key_from_camera, error)
-        covariance += _FLOOR
+        covariance += keyframe.scale.of_pose(pose[:3, 3] - world_from_key[:3, 3]) + _FLOOR
         # this frame and the one before share the errors that points have in common
         step = rotated(fit + self._fit_before, world_from_key[:3, :3])
+        way = pose[:3, 3] - self._motion.last_pose[:3, 3]
+        step[:3, :3] += keyframe.scale.of_length * np.outer(way, way)
         self._fit_before = fit
         tells = not alignment.holds_translation
         self._motion.accept(frame.stamp_ns, pose, covariance, step, tells)
@@ -289,7 +297,7 @@ class VisualOdometry:
         """Predict, and offer this frame as a key frame to recover from."""
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
         depth = mapper.begin(frame, measured, self._keyframe)
-        recovery = self._candidate(depth, frame, predicted, covariance)
+        recovery = self._candidate(mapper, depth, frame, predicted, covariance)
         reason = lack(depth, recovery, self._config)
         self._recovery = None if reason else recovery
         verdict = Verdict(TrackingState.LOST, reason or verdict.reason)

@@ -21,6 +21,7 @@ from torch import Tensor
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
+from flowcam_ros.geometry.se3 import Vector3
 from flowcam_ros.geometry.small_motion import small_motion
 from flowcam_ros.odometry.pose_problem import (
     UNEXPLAINED_CHI2,
@@ -153,11 +154,18 @@ def _result(
 
 
 def fit_rotation(
-    points: Correspondences, camera: CameraModel, start: Float[np.ndarray, '4 4']
+    points: Correspondences,
+    camera: CameraModel,
+    start: Float[np.ndarray, '4 4'],
+    centre: Vector3,
 ) -> Float[np.ndarray, '3 3']:
-    """Return the rotation that explains the flow best when nothing is known of the translation."""
+    """Return the rotation that explains the flow best if the target's camera is at ``centre``.
+
+    That is in the source's camera; zero, where nothing is known of it.
+    """
     device = points.source.device
     source, target = rays(camera, points.source), rays(camera, points.target)
+    source = source - points.inverse_depth.unsqueeze(-1) * torch.from_numpy(centre).to(source)
     source = source / source.norm(dim=-1, keepdim=True)
     target = target / target.norm(dim=-1, keepdim=True)
     rotation = torch.from_numpy(start[:3, :3]).to(device)

@@ -17,6 +17,7 @@ from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import KeyframeConfig, OdometryConfig
 from flowcam_ros.odometry.health import lack
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths, make_keyframe
+from flowcam_ros.odometry.map_scale import UNKNOWN, MapScale, lost_scale
 from flowcam_ros.odometry.mapping import Mapper
 from flowcam_ros.odometry.window import Joined, SlidingWindow
 
@@ -97,18 +98,31 @@ def succeed(
         depth = mapper.follow(keyframe, frame, measured, alignment.target_from_source)
         followed = mapper.followed(keyframe, alignment)
         successor = _successor(frame, depth, followed, world_from_camera, covariance, config)
+        if successor is not None and mapper.carries_points:
+            scale = _carried_scale(keyframe, followed, world_from_camera)
+            successor = dataclasses.replace(successor, scale=scale)
         return Succession(world_from_camera, covariance, successor)
     if not len(window):
         depth_then = None if measured is None else keyframe.depth
-        window.begin(keyframe, depth_then, mapper.unit_sigma)
+        window.begin(keyframe, depth_then)
     joined = window.join(keyframe, frame, measured, alignment, world_from_camera)
     pose, covariance = joined.world_from_camera, joined.covariance
     depth = mapper.follow(_rescaled(keyframe, joined), frame, measured, joined.new_from_old)
     followed = joined.points if mapper.carries_points else None
     successor = _successor(frame, depth, followed, pose, covariance, config)
     if successor is not None:
+        successor = dataclasses.replace(successor, scale=joined.scale)
         window.append(successor, measured)
     return Succession(pose, covariance, successor)
+
+
+def _carried_scale(
+    keyframe: Keyframe, followed: PointDepths | None, world_from_camera: Matrix4
+) -> MapScale:
+    offset = world_from_camera[:3, 3] - keyframe.world_from_camera[:3, 3]
+    if followed is None:
+        return keyframe.scale.carried(offset, UNKNOWN**2)
+    return keyframe.scale.carried(offset, lost_scale(followed.inverse_depth, followed.variance))
 
 
 def _rescaled(keyframe: Keyframe, joined: Joined) -> Keyframe:

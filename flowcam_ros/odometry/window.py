@@ -19,6 +19,7 @@ from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import WindowConfig
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths
+from flowcam_ros.odometry.map_scale import MEASURED, MapScale
 from flowcam_ros.odometry.pair_prior import stacked
 from flowcam_ros.odometry.window_matches import (
     Host,
@@ -45,6 +46,8 @@ from flowcam_ros.odometry.window_solver import WindowFit, fit_window
 # The window is held where it begins, or it drifts as a whole: (10 um)^2, (10 urad)^2. How well
 # that place is known is added to its results.
 _HELD = 1e-10
+# Even a unit that is known is held no firmer than this share of it.
+_LEAST_UNIT_SIGMA = 1e-4
 _INLIER_CHI2 = 16.0
 _NEAREST_Z = 0.05  # of a point in the new key frame, relative to its depth in the old one
 
@@ -59,6 +62,7 @@ class Joined:
         points: points of earlier key frames as the frame sees them, with their depth.
         new_from_old: pose of the key frame before, in the frame's camera.
         depth_ratio: inverse depths of the key frame before, now over what they were.
+        scale: how well that of the points is known.
     """
 
     world_from_camera: Matrix4
@@ -66,6 +70,7 @@ class Joined:
     points: PointDepths
     new_from_old: Matrix4
     depth_ratio: float
+    scale: MapScale
 
 
 class SlidingWindow:
@@ -86,19 +91,18 @@ class SlidingWindow:
         self._joining: list[Sighting] = []
         self._prior: WindowPrior | None = None
         self._origin: Keyframe | None = None
-        self._scale, self._likeness, self._unit_sigma = 1.0, 1.0, 0.0
+        self._scale, self._likeness = 1.0, 1.0
 
     def __len__(self) -> int:
         return len(self._hosts)
 
-    def begin(self, keyframe: Keyframe, measured: DepthEstimate | None, unit_sigma: float) -> None:
+    def begin(self, keyframe: Keyframe, measured: DepthEstimate | None) -> None:
         """Start anew with one key frame whose pose is known as well as it says.
 
-        Without measured depth the way to the next key frame defines the unit; ``unit_sigma`` is
-        what is unknown of it, as a share.
+        Without measured depth the way to the next key frame, as long as the map of this one makes
+        it, defines the unit.
         """
         self.clear()
-        self._unit_sigma = unit_sigma
         pose = keyframe.world_from_camera
         self._origin = keyframe
         information = np.eye(6) / _HELD
@@ -127,9 +131,10 @@ class SlidingWindow:
         last = dataclasses.replace(self._hosts[-1], keyframe=keyframe)
         if measured is None:
             last = make_host(keyframe, None, self._config.points)
-            self._define_unit(world_from_camera)
+            self._define_unit(world_from_camera, alignment)
         self._hosts[-1] = last
-        self._likeness = alignment.likeness
+        # its points are too far apart for their windows to overlap
+        self._likeness = alignment.likeness - alignment.overlap + 1.0
         self._joining = self._seen_in(frame, measured, alignment, world_from_camera)
         poses = [host.keyframe.world_from_camera for host in self._hosts]
         state = WindowState(
@@ -143,10 +148,11 @@ class SlidingWindow:
         pose = se3.orthonormalized(fit.state.poses[-1].cpu().numpy())
         return Joined(
             pose,
-            self._covariance(pose, fit.covariance.cpu().numpy()),
+            self._covariance(pose, fit.covariances[-6:, -6:].cpu().numpy()),
             self._seen_points(fit, alignment.translation_sigma),
             se3.inverse(pose) @ self._hosts[-1].keyframe.world_from_camera,
             ratio,
+            self._map_scale(fit, pose) if measured is None else MEASURED,
         )
 
     def append(self, keyframe: Keyframe, measured: DepthEstimate | None) -> None:
@@ -164,12 +170,27 @@ class SlidingWindow:
         step = se3.inverse(origin) @ pose
         return of_product(origin, self._origin.covariance, step, rotated(within, step[:3, :3]))
 
-    def _define_unit(self, second: Matrix4) -> None:
+    @staticmethod
+    def _map_scale(fit: WindowFit, pose: Matrix4) -> MapScale:
+        """Return how well the scale of the newest key frame's points is known.
+
+        It is the mean error of the logarithm of their depths.
+        """
+        variance, with_pose = fit.system.scale_of_depths(-2, fit.state.depth, fit.covariances)
+        turn = pose[:3, :3]
+        cross = with_pose.cpu().numpy()
+        return MapScale(variance, np.concatenate([turn @ cross[:3], turn @ cross[3:]]))
+
+    def _define_unit(self, second: Matrix4, alignment: Alignment) -> None:
         """Without measured depth, hold the distance of the first two key frames."""
         assert self._prior is not None  # begin() comes first
         if len(self._hosts) == 1:
             only = prior_of_one(self._prior.poses[0], self._prior.hessian[:6, :6])
-            self._prior = with_known_length(only, self._tensor(second), self._unit_sigma)
+            assert self._origin is not None
+            unit = np.hypot(self._origin.scale.variance**0.5, alignment.length_sigma)
+            self._prior = with_known_length(
+                only, self._tensor(second), max(float(unit), _LEAST_UNIT_SIGMA)
+            )
 
     def _seen_in(
         self,

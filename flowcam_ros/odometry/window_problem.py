@@ -128,6 +128,26 @@ class WindowSystem:
         """Return the best change of the depths for a step of the poses."""
         return -(self.slope + step @ self.cross.flatten(1, 2)) / self.curvature
 
+    def scale_of_depths(
+        self, host: int, depth: Float[Tensor, 'k n'], covariances: Float[Tensor, 'm m']
+    ) -> tuple[float, Float[Tensor, ' 6']]:
+        """Return how well the scale of one key frame's depths is known.
+
+        Args:
+            host: which key frame.
+            depth: inverse depths of all.
+            covariances: of all poses.
+
+        Returns:
+            Variance of the mean error of the logarithm of the depths, weighted by how well each
+            is known were all poses right, and its covariance with the newest pose.
+        """
+        share = depth[host]
+        weight = (share**2 * self.curvature[host]).sum()
+        by_poses = self.cross[host].flatten(0, 1) @ share / weight
+        shared = covariances @ by_poses
+        return float(by_poses @ shared + 1.0 / weight), shared[-6:]
+
 
 class WindowProblem:
     """One window, evaluated at any state.

@@ -32,13 +32,13 @@ class WindowFit:
         at: residuals at the best state.
         system: normal equations there.
         scale: factor by which residuals are larger than their variances say.
-        covariance: (6, 6) of the newest pose, in its own axes.
+        covariances: (m, m) of all poses, in their own axes.
     """
 
     at: WindowResiduals
     system: WindowSystem
     scale: float
-    covariance: Float[Tensor, '6 6']
+    covariances: Float[Tensor, 'm m']
 
     @property
     def state(self) -> WindowState:
@@ -65,8 +65,7 @@ def fit_window(problem: WindowProblem, start: WindowState, iterations: int) -> W
             damping *= _HARDER
     scale = problem.scale(at, freedom)
     system = problem.system(at, scale)
-    covariance = torch.linalg.inv(system.reduced()[0])[-6:, -6:]
-    return WindowFit(at, system, scale, covariance)
+    return WindowFit(at, system, scale, torch.linalg.inv(system.reduced()[0]))
 
 
 def _stepped(state: WindowState, system: WindowSystem, damping: float) -> WindowState:

@@ -192,7 +192,9 @@ def test_rotation_alone() -> None:
     points = scene(motion=turn, pixel_sigma=0.1)
     target = points.target.clone()
     target[::5] += 40.0
-    rotation = fit_rotation(dataclasses.replace(points, target=target), CAMERA, np.eye(4))
+    rotation = fit_rotation(
+        dataclasses.replace(points, target=target), CAMERA, np.eye(4), np.zeros(3)
+    )
     np.testing.assert_allclose(rotation, turn[:3, :3], atol=5e-4)
 
 

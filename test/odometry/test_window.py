@@ -24,6 +24,7 @@ from flowcam_ros.odometry import window_matches
 from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import WindowConfig
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths
+from flowcam_ros.odometry.map_scale import MapScale
 from flowcam_ros.odometry.scene_flow import Correspondences
 from flowcam_ros.odometry.window import Joined, SlidingWindow
 
@@ -126,7 +127,7 @@ class Walk:
             matched=len(ones),
             inliers=len(ones),
             target_from_source=np.eye(4),
-            covariance=np.eye(6),
+            covariance=1e-6 * np.eye(6),
             explained=np.ones(len(ones), bool),
             translation_sigma=1e-3,
         )
@@ -152,7 +153,8 @@ class Walk:
         image = np.zeros((240, 320), np.uint8)
         flat = np.full((240, 320), 0.5, np.float32)
         depth = DepthEstimate(number, CAMERA, flat, flat, image)
-        return Keyframe(frame(number), depth, pose, 1e-8 * np.eye(6), points, texture)
+        scale = MapScale(0.0 if self.measured else 1e-6)
+        return Keyframe(frame(number), depth, pose, 1e-8 * np.eye(6), points, texture, scale)
 
 
 Start = Callable[..., Walk]
@@ -193,7 +195,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Start:
         window = SlidingWindow(config, 1.0, torch.device('cpu'))
         walk = Walk(window, None, measured, pixel_sigma, generator)  # type: ignore[arg-type]
         walk.keyframe = walk.made(0, true_pose(0), None)
-        window.begin(walk.keyframe, walk.depth_of(0) if measured else None, 1e-3)
+        window.begin(walk.keyframe, walk.depth_of(0) if measured else None)
         return walk
 
     return begun
