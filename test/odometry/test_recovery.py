@@ -151,7 +151,10 @@ def test_several_losses_in_a_row_are_each_survived(source: str) -> None:
 def test_darkness_right_after_the_first_picture(source: str) -> None:
     frames, truth = (part[:30] for part in rendered(WALK))
     result = track(darkened(frames, range(1, 11)), truth, source)
-    assert set(states(result)[1:11]) <= {TrackingState.LOST, TrackingState.INITIALISING}
+    allowed = {TrackingState.LOST, TrackingState.INITIALISING, TrackingState.DEGRADED}
+    assert set(states(result)[1:11]) <= allowed
+    held = [k for k in range(1, 11) if states(result)[k] is TrackingState.DEGRADED]
+    assert all(result.errors()[k] < 0.01 for k in held)  # by measured depth alone
     assert states(result)[-1] is TrackingState.TRACKING
 
 
