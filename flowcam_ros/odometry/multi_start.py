@@ -27,7 +27,7 @@ _PULLED_AWAY = 0.02
 # Without measured depth a fit can fall the wrong way: one that brings less than this share of the
 # points so near may have, and one whose errors are so many times what their variances say.
 _NEAR_PX, _SOUND = 2.0, 0.88
-_SOUND_SCALE = 1.3
+_SOUND_SCALE = 2.0
 
 
 def fit_from_best(
