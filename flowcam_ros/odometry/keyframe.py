@@ -44,6 +44,7 @@ class Keyframe:
         points: textured points, with what is known of their depth.
         texture: (n,) float32 texture at the points, see texture_map, of the evened picture.
         scale: how well the scale of its depth is known.
+        learnt_px: parallax, in pixels, of the frame that last taught it dense depth.
         variance_before: (n,) of the points' inverse depth before this key frame taught it; None
             where it teaches nothing.
     """
@@ -55,6 +56,7 @@ class Keyframe:
     points: PointDepths
     texture: Float[np.ndarray, ' n']
     scale: MapScale = MEASURED
+    learnt_px: float = 0.0
     variance_before: Float[np.ndarray, ' n'] | None = None
 
     def __len__(self) -> int:

@@ -26,6 +26,9 @@ _MIN_PARALLAX_PX = 1.0
 _KNOWN_SMALL = 0.25
 # A map whose scale is less known says nothing of small translations.
 _KEPT_SCALE = 0.2
+# Dense flow, which costs most, tells news once parallax has grown by this factor: depth gets as
+# much better with parallax, and errors of neighbouring frames are alike.
+_NEWS = 1.5
 # The first map is built once the translation explains this much.
 _START_PARALLAX_PX = 5.0
 # The first map defines the unit of length; one built after a loss can only guess it.
@@ -260,6 +263,17 @@ class MotionMapper:
         least = _MIN_PARALLAX_PX if self._ready else _START_PARALLAX_PX
         if alignment.parallax_px < least:
             return keyframe
+        if alignment.parallax_px > _NEWS * keyframe.learnt_px:
+            keyframe = self._learn_densely(keyframe, frame, alignment)
+        self._ready = True
+        points = learn_points(keyframe, alignment)
+        before = keyframe.variance_before
+        before = keyframe.points.variance if before is None else before
+        return dataclasses.replace(keyframe, points=points, variance_before=before)
+
+    def _learn_densely(
+        self, keyframe: Keyframe, frame: PreparedFrame, alignment: Alignment
+    ) -> Keyframe:
         source, displacement = keyframe.frame.even.broad, alignment.displacement
         confidence = self._flow.confidence(source, frame.even.broad, displacement)
         depth = self._filter.update(
@@ -268,11 +282,7 @@ class MotionMapper:
             alignment.target_from_source,
             alignment.translation_sigma,
         )
-        self._ready = True
-        points = learn_points(keyframe, alignment)
-        before = keyframe.variance_before
-        before = keyframe.points.variance if before is None else before
-        return dataclasses.replace(keyframe, depth=depth, points=points, variance_before=before)
+        return dataclasses.replace(keyframe, depth=depth, learnt_px=alignment.parallax_px)
 
 
 def make_mapper(source: DepthSource | None, flow: FlowEstimator) -> Mapper:
