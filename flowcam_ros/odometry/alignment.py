@@ -94,12 +94,12 @@ class Alignment:
 
     @property
     def length_sigma(self) -> float:
-        """Standard deviation of the length of the way, as a share of it."""
+        """Standard deviation of the length of the way, as a share of it; at most 1."""
         assert self.covariance is not None  # there is no way without a fit
         way = se3.inverse(self.target_from_source)[:3, 3]
-        square = max(float(way @ way), 1e-12)
-        variance = self.likeness * float(way @ self.covariance[:3, :3] @ way) / square**2
-        return min(variance**0.5, 1.0)
+        square = float(way @ way)
+        variance = self.likeness * float(way @ self.covariance[:3, :3] @ way)
+        return (variance**0.5 / square) if variance < square**2 else 1.0
 
     @property
     def agrees(self) -> bool:

@@ -23,6 +23,8 @@ from flowcam_ros.odometry.robust import FORGIVING, robust_scale
 from flowcam_ros.odometry.scene_flow import Correspondences
 
 _LEAST_FREEDOM = 0.5
+# A way as short as this has no length to know, in the unit of the map.
+_NO_WAY = 1e-9
 
 
 def unlearnt_covariance(
@@ -50,9 +52,18 @@ def unlearnt_covariance(
     absorbed = float((told / (told + 1.0 / variance_before)).mean())
     scale = robust_scale(at.chi2_pixel, max(2.0 - absorbed, _LEAST_FREEDOM))
     hessian = problem.normal_equations(at, scale, FORGIVING).hessian
-    way = torch.cat([pose[:3, 3], pose.new_zeros(3)])
-    along = way / way.norm().clamp_min(1e-12)
-    hessian = hessian + torch.outer(along, along) / (along @ fit.covariance @ along)
+    distance = float(pose[:3, 3].norm())
+    if distance < _NO_WAY:
+        return _inverse(hessian)
+    along = torch.cat([pose[:3, 3] / distance, pose.new_zeros(3)])
+    # part of what the depths say of the length they said before
+    learnt, known = (along @ c @ along for c in (fit.covariance, _inverse(hessian)))
+    more = (1.0 / learnt - 1.0 / known).clamp_min(0.0)
+    return _inverse(hessian + more * torch.outer(along, along))
+
+
+def _inverse(hessian: Float[Tensor, '6 6']) -> Float[Tensor, '6 6']:
+    """Return the inverse of a normal matrix; what it leaves open is finite."""
     diagonal = hessian.diagonal().clamp_min(1e-30).sqrt()
     outer = torch.outer(diagonal, diagonal)
     values, vectors = torch.linalg.eigh(0.5 * (hessian + hessian.T) / outer)

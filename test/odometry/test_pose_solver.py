@@ -198,6 +198,20 @@ def test_rotation_alone() -> None:
     np.testing.assert_allclose(rotation, turn[:3, :3], atol=5e-4)
 
 
+def test_rotation_about_a_camera_whose_place_is_known() -> None:
+    """Exact under a large translation; without the place the translation would pass for a turn."""
+    far = se3.exp(np.array([0.4, -0.3, 0.2, 0.05, -0.1, 0.07]))
+    points = scene(motion=far, pixel_sigma=0.0, depth_sigma=0.0)
+    target = points.target.clone()
+    target[::5] += 40.0
+    points = dataclasses.replace(points, target=target)
+    centre = se3.inverse(far)[:3, 3]
+    rotation = fit_rotation(points, CAMERA, np.eye(4), centre)
+    np.testing.assert_allclose(rotation, far[:3, :3], atol=1e-4)
+    nowhere = fit_rotation(points, CAMERA, np.eye(4), np.zeros(3))
+    assert np.abs(nowhere - far[:3, :3]).max() > 0.01
+
+
 @pytest.mark.parametrize('target_depth', [True, False], ids=['both depths', 'source depth'])
 def test_the_true_pose_fits_better_than_that_of_a_moving_thing(target_depth: bool) -> None:
     """Though 45 % of the points are on it, and it moves as one."""

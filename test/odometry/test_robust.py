@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robust kernels and scale: weights fit their cost, wild values do not count."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,3 +63,18 @@ def test_scale_does_not_believe_in_perfect_data() -> None:
 
 def test_scale_of_a_single_value() -> None:
     assert robust_scale(torch.tensor([4.0], dtype=torch.float64)) > 0
+
+
+@pytest.mark.parametrize('freedom', [1.0, 1.3, 1.7, 2.0])
+def test_scale_allows_for_what_unknowns_have_absorbed(freedom: float) -> None:
+    chi2 = torch.from_numpy(np.random.default_rng(0).chisquare(freedom, 40000))
+    assert robust_scale(4.0 * chi2, freedom) == pytest.approx(2.0, rel=0.03)
+
+
+def test_errors_that_a_depth_each_has_absorbed_are_no_smaller_than_they_were() -> None:
+    """Of two coordinates, the one along the epipolar line is taken in part by the depth."""
+    rng = np.random.default_rng(1)
+    along, across, absorbed = rng.normal(size=40000), rng.normal(size=40000), 0.9
+    chi2 = torch.from_numpy(across**2 + (1.0 - absorbed) * along**2)
+    assert 1.0 <= robust_scale(chi2, 2.0 - absorbed) < 1.2
+    assert robust_scale(chi2) < 0.6
