@@ -29,6 +29,9 @@ class SensorDepth:
         self._config = config
         self._way: _Way | None = None
 
+    def check(self, frame: PreparedFrame) -> None:
+        """See DepthSource; depth of any size and camera fits."""
+
     def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
         """Return the frame's depth on its own pixels; None if the frame came without.
 

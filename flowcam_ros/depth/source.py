@@ -21,6 +21,14 @@ class DepthSource(Protocol):
     scale_source: str
     every_frame: bool
 
+    def check(self, frame: PreparedFrame) -> None:
+        """Make sure that the frame can be measured, without doing it.
+
+        Raises:
+            FrameRejected: what came with the frame does not fit it.
+        """
+        ...
+
     def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
         """Return the depth of a frame; None where the frame lacks what the source needs."""
         ...

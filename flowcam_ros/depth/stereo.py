@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from flowcam_ros.correspondence.points import image_noise
 from flowcam_ros.depth.config import DepthConfig
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.depth.variance import depth_variance
 from flowcam_ros.errors import FrameRejected
 from flowcam_ros.geometry.frame import StereoImage
+from flowcam_ros.geometry.photometry import NOISE_GRADIENT, image_noise
 from flowcam_ros.geometry.prepare import PreparedFrame
 
 _BLOCK = 5
@@ -30,8 +30,6 @@ _REACH = 2
 # With less texture than this share of the noise, disparities are invented.
 _MIN_TEXTURE = 0.1
 _TEXTURE_WINDOW = 9
-# Mean squared horizontal derivative (Sobel / 8) of noise of unit variance.
-_NOISE_TEXTURE = 12.0 / 64.0
 _LEAST_NOISE = 0.5  # grey values: rounding
 
 Grey = UInt8[np.ndarray, 'height width']
@@ -50,12 +48,31 @@ class StereoDepth:
     def __init__(self, config: DepthConfig) -> None:
         self._config = config
 
+    def check(self, frame: PreparedFrame) -> None:
+        """See DepthSource; the right image must fit the left one."""
+        left, right = frame.source, frame.source.right
+        if right is None:
+            return
+        if right.image.shape[:2] != left.image.shape[:2]:
+            raise FrameRejected(
+                'stereo_size',
+                f'right image of {right.image.shape[1]}x{right.image.shape[0]} pixels does not '
+                f'fit the left one of {left.image.shape[1]}x{left.image.shape[0]}',
+            )
+        if left.camera.is_distorted or right.camera.is_distorted:
+            raise FrameRejected(
+                'stereo_unrectified',
+                'stereo needs rectified images; put image_proc or stereo_image_proc in front and '
+                'take its topics, which are named image_rect (P then counts, not K and D)',
+            )
+
     def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
         """Return the depth of the left image; None if the frame came without a right one.
 
         Raises:
             FrameRejected: the right image does not fit the left one.
         """
+        self.check(frame)
         right = frame.source.right
         if right is None:
             return None
@@ -136,24 +153,11 @@ def _texture(grey: Grey) -> Map:
     window = (_TEXTURE_WINDOW, _TEXTURE_WINDOW)
     texture: np.ndarray = cv2.blur(derivative, window)
     texture /= np.float32(max(image_noise(grey), _LEAST_NOISE) ** 2)
-    texture -= np.float32(_NOISE_TEXTURE)
+    texture -= np.float32(NOISE_GRADIENT)
     return texture
 
 
 def _working_right(right: StereoImage, frame: PreparedFrame) -> Grey:
-    left = frame.source
-    if right.image.shape[:2] != left.image.shape[:2]:
-        raise FrameRejected(
-            'stereo_size',
-            f'right image of {right.image.shape[1]}x{right.image.shape[0]} pixels does not '
-            f'fit the left one of {left.image.shape[1]}x{left.image.shape[0]}',
-        )
-    if left.camera.is_distorted or right.camera.is_distorted:
-        raise FrameRejected(
-            'stereo_unrectified',
-            'stereo needs rectified images; put image_proc or stereo_image_proc in front and '
-            'take its topics, which are named image_rect (P then counts, not K and D)',
-        )
     image = right.image
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     size = (frame.camera.width, frame.camera.height)

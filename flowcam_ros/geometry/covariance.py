@@ -8,7 +8,9 @@ the target frame of ``target_from_source`` (ROS calls them fixed axes).
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from flowcam_ros.geometry.se3 import Matrix4, skew
 
@@ -42,6 +44,18 @@ def of_solver_inverse(target_from_source: Matrix4, solver_covariance: Matrix6) -
     The solver's error is a small motion on the left: its rotation also turns the translation.
     """
     return rotated(solver_covariance, target_from_source[:3, :3].T)
+
+
+def of_information(hessian: Float[Tensor, '6 6']) -> tuple[Float[Tensor, '6 6'], float]:
+    """Return the inverse of a normal matrix, and its condition number scaled to unit diagonal.
+
+    Directions that the matrix leaves open get a variance that is huge but finite.
+    """
+    diagonal = hessian.diagonal().clamp_min(1e-30).sqrt()
+    outer = torch.outer(diagonal, diagonal)
+    values, vectors = torch.linalg.eigh(0.5 * (hessian + hessian.T) / outer)
+    safe = values.clamp_min(1e-12 * float(values[-1]))
+    return (vectors / safe) @ vectors.T / outer, float(safe[-1] / safe[0])
 
 
 def symmetric(covariance: Matrix6) -> Matrix6:

@@ -34,6 +34,7 @@ from flowcam_ros.odometry.expected_flow import expected_flow
 from flowcam_ros.odometry.expected_points import (
     expected_pixels,
     known_pixels,
+    on_usable,
     surprise,
     textured,
 )
@@ -78,6 +79,10 @@ class Aligner:
         self._flow = flow
         self._device = device
         self.forget()
+
+    def reconfigure(self, config: OdometryConfig) -> None:
+        """Take over changed options that are declared dynamic."""
+        self._config = config
 
     def forget(self) -> None:
         """Forget what was seen so far."""
@@ -178,7 +183,7 @@ class Aligner:
 
     def _matches_near(self, pair: _Pair, guess: Float[np.ndarray, 'n 2']) -> RefinedPoints:
         keyframe = pair.keyframe
-        return refine_points(
+        matches = refine_points(
             keyframe.frame.even.fine,
             pair.frame.even.fine,
             keyframe.points.pixels,
@@ -186,6 +191,7 @@ class Aligner:
             guess,
             self._config.flow.max_inconsistency,
         )
+        return on_usable(matches, pair.frame)
 
     def _guided(self, pair: _Pair, best: Alignment, guess: Float[np.ndarray, 'n 2']) -> Alignment:
         """Look for the points that a fit lacks where it expects them, while that finds more."""

@@ -171,6 +171,7 @@ def by_depth(alignment: Alignment, fit: SurfaceFit) -> Alignment:
         residual_px=0.0,
         condition=fit.condition,
         likeness=1.0,
+        overlap=1.0,
         surface=PairPrior(fit.target_from_source, fit.hessian, torch.zeros_like(fit.hessian[0])),
         agreement=fit.agreement,
     )

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from flowcam_ros.correspondence.points import RefinedPoints, texture_map
 from flowcam_ros.geometry.prepare import PreparedFrame
@@ -25,10 +25,18 @@ _ELSEWHERE = -1e6
 
 def textured(matches: RefinedPoints, frame: PreparedFrame) -> RefinedPoints:
     """Return the matches without those of noise: where the frame has no texture."""
-    height, width = frame.grey.shape
+    return _kept(matches, texture_map(frame.grey) > 0)
+
+
+def on_usable(matches: RefinedPoints, frame: PreparedFrame) -> RefinedPoints:
+    """Return the matches without those where the frame's pixels do not show the world."""
+    return matches if frame.usable is None else _kept(matches, frame.usable)
+
+
+def _kept(matches: RefinedPoints, good: Bool[np.ndarray, 'height width']) -> RefinedPoints:
+    height, width = good.shape
     at = np.rint(np.clip(matches.target, 0, (width - 1, height - 1))).astype(np.intp)
-    seen = texture_map(frame.grey)[at[:, 1], at[:, 0]] > 0
-    return dataclasses.replace(matches, valid=matches.valid & seen)
+    return dataclasses.replace(matches, valid=matches.valid & good[at[:, 1], at[:, 0]])
 
 
 def expected_pixels(keyframe: Keyframe, target_from_source: Matrix4) -> Float[np.ndarray, 'n 2']:

@@ -88,6 +88,8 @@ def make_keyframe(
         known = depth.inverse_depth > 0
         usable = known if usable is None else usable & known
     texture = texture_map(frame.grey)
+    if frame.usable is not None:
+        texture = np.where(frame.usable, texture, np.float32(0.0))
     if followed is not None:
         spacing = cell_size(len(texture), len(texture[0]), count)
         followed = _thinned(_textured(followed, texture), spacing)

@@ -42,13 +42,13 @@ class Mapper(Protocol):
 
     Attributes:
         scale_source: 'depth', 'stereo', 'network' or 'none'.
-        carries_points: whether points are worth keeping from key frame to key frame.
+        measures: whether depth is measured, and not found by motion.
         unit_sigma: what is unknown of the unit of length, as a share of it.
         patience: factor on how long key frames last.
     """
 
     scale_source: str
-    carries_points: bool
+    measures: bool
     unit_sigma: float
     patience: float
 
@@ -63,7 +63,11 @@ class Mapper(Protocol):
         ...
 
     def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
-        """Return what is measured of every frame, for the fit."""
+        """Return what is measured of every frame, for the fit.
+
+        Raises:
+            FrameRejected: what came with the frame does not fit it.
+        """
         ...
 
     def begin(
@@ -86,7 +90,7 @@ class Mapper(Protocol):
         ...
 
     def followed(self, keyframe: Keyframe, alignment: Alignment) -> PointDepths | None:
-        """Return the points to carry to a new key frame while the first map is being built."""
+        """Return the points to carry to a new key frame that no window joins to this one."""
         ...
 
     def constrain(self, alignment: Alignment, keyframe: Keyframe, expected: Matrix4) -> Alignment:
@@ -105,7 +109,7 @@ class Mapper(Protocol):
 class MeasuredMapper:
     """Depth measured anew for each key frame."""
 
-    carries_points = False
+    measures = True
     unit_sigma = 0.0
     # its depth does not grow old: fewer key frames, and less is lost from one to the next
     patience = 1.5
@@ -126,7 +130,8 @@ class MeasuredMapper:
 
     def measure(self, frame: PreparedFrame) -> DepthEstimate | None:
         """See Mapper."""
-        return self._source.measure(frame) if self._source.every_frame else None
+        self._source.check(frame)
+        return self._measured(frame) if self._source.every_frame else None
 
     def begin(
         self,
@@ -135,7 +140,18 @@ class MeasuredMapper:
         before: Keyframe | None,
     ) -> DepthEstimate | None:
         """See Mapper."""
-        return measured if self._source.every_frame else self._source.measure(frame)
+        return measured if self._source.every_frame else self._measured(frame)
+
+    def _measured(self, frame: PreparedFrame) -> DepthEstimate | None:
+        """Measure a frame where its pixels show the world."""
+        depth = self._source.measure(frame)
+        if depth is None or frame.usable is None:
+            return depth
+        return dataclasses.replace(
+            depth,
+            inverse_depth=np.where(frame.usable, depth.inverse_depth, np.float32(0.0)),
+            variance=np.where(frame.usable, depth.variance, np.float32(np.inf)),
+        )
 
     def follow(
         self,
@@ -166,7 +182,7 @@ class MeasuredMapper:
 class MotionMapper:
     """Depth from motion alone; poses are up to scale."""
 
-    carries_points = True
+    measures = False
     # new views have to become part of the map before the old ones are gone
     patience = 1.0
 

@@ -46,8 +46,8 @@ def fit_from_best(
     problem = PoseProblem(points, camera)
     guesses = [_pose(start, points) for start in starts]
     first = fit_pose(problem, guesses[0], iterations, surface=surface)
-    followed_none = problem.misfit(first.target_from_source) < problem.misfit(guesses[0])
-    if followed_none and _is_sound(first, points):
+    better = problem.misfit(first.target_from_source) < problem.misfit(guesses[0])
+    if better and _is_sound(first, points):
         return first
     if len(guesses) > 1:
         closed = closed_form_pose(points, camera)

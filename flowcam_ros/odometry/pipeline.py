@@ -2,8 +2,8 @@
 """The online estimator: frames in, poses out (FlowCam, section 3, made classical and robust).
 
 A frame is undistorted; the key frame's points are found in it, where expected or along dense
-flow; flow and depth of both ends make scene flow, whose rigid motion, refined robustly, is the
-pose. Then the depth learns from the frame, and the frame may become the next key frame.
+flow; the pose is fitted robustly to them, to their depth at both ends (scene flow) and to the
+surfaces. Then the depth learns from the frame, and the frame may become the next key frame.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ class VisualOdometry:
         self._attempt: tuple[Keyframe, Alignment] | None = None
 
     def reconfigure(self, config: OdometryConfig) -> None:
-        """Take over changed options that are declared dynamic."""
+        """Take over changed options that are declared dynamic; nothing is forgotten."""
         self._config = config
-        self._build()
+        self._aligner.reconfigure(config)
 
     def latest_depth(self) -> DepthEstimate | None:
         """Return the newest depth: of the last frame when measured, else of the key frame."""
@@ -128,7 +128,7 @@ class VisualOdometry:
         """
         if step is Step.JUMP_BACK and self._config.tracking.on_time_jump == 'new_epoch':
             return True
-        if self._mapper is None or self._mapper.scale_source != 'none':
+        if self._mapper is None or self._mapper.measures:
             return False
         return choose_source(self._config.depth, frame) is not None
 
@@ -156,6 +156,8 @@ class VisualOdometry:
         """Make a key frame that nothing joins to an earlier one, or say what it lacks."""
         pose = self._motion.predict(frame.stamp_ns, self._stamps.bridge())
         covariance = self._motion.predicted_covariance(frame.stamp_ns) + _FLOOR
+        if self._keyframe is not None:
+            mapper.restart()
         depth = mapper.begin(frame, measured, self._keyframe)
         keyframe = self._candidate(mapper, depth, frame, pose, covariance)
         self._recovery = None
@@ -207,9 +209,10 @@ class VisualOdometry:
                 continue
             with watch.step('align'):
                 alignment = self._align(mapper, candidate, frame, measured, predicted)
-            self._attempt = candidate, alignment
+            self._attempt = self._attempt or (candidate, alignment)
             verdict = judge(alignment, len(candidate), measured, self._config)
             if verdict.believed:
+                self._attempt = candidate, alignment
                 return self._accept(mapper, candidate, frame, measured, alignment, verdict, watch)
             verdicts.append(verdict)
         return self._lose(mapper, frame, measured, predicted, verdicts[0])

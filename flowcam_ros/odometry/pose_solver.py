@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flowcam_ros.geometry.camera import CameraModel
+from flowcam_ros.geometry.covariance import of_information
 from flowcam_ros.geometry.procrustes import weighted_procrustes
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.se3 import Vector3
@@ -141,13 +142,7 @@ def _result(
 ) -> PoseFit:
     scale = at.scale()
     system = _joint(problem.normal_equations(at, scale, kernel), on, final=True)
-    diagonal = system.hessian.diagonal().clamp_min(1e-30).sqrt()
-    outer = torch.outer(diagonal, diagonal)
-    scaled = system.hessian / outer
-    values, vectors = torch.linalg.eigh(0.5 * (scaled + scaled.T))
-    safe = values.clamp_min(1e-12 * float(values[-1]))
-    covariance = (vectors / safe) @ vectors.T / outer
-    condition = float(safe[-1] / safe[0])
+    covariance, condition = of_information(system.hessian)
     return PoseFit(
         at.seen.pose, covariance, depth, system.weights, at.chi2_pixel, scale, condition, on
     )

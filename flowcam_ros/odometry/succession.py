@@ -92,23 +92,28 @@ def succeed(
         covariance: (6, 6) of the pose.
         config: how many points a key frame has, and what it must not lack.
     """
-    if not mapper.ready or alignment.holds_translation:
+    if mapper.measures:
+        measured = mapper.follow(keyframe, frame, measured, alignment.target_from_source)
+        if measured is None:
+            return Succession(world_from_camera, covariance, None)
+    elif not mapper.ready or alignment.holds_translation:
         # without parallax key frames tell each other nothing of where they are
         window.clear()
-        depth = mapper.follow(keyframe, frame, measured, alignment.target_from_source)
+        depth = mapper.follow(keyframe, frame, None, alignment.target_from_source)
         followed = mapper.followed(keyframe, alignment)
         successor = _successor(frame, depth, followed, world_from_camera, covariance, config)
-        if successor is not None and mapper.carries_points:
+        if successor is not None:
             scale = _carried_scale(keyframe, followed, world_from_camera)
             successor = dataclasses.replace(successor, scale=scale)
         return Succession(world_from_camera, covariance, successor)
     if not len(window):
-        depth_then = None if measured is None else keyframe.depth
-        window.begin(keyframe, depth_then)
+        window.begin(keyframe, keyframe.depth if mapper.measures else None)
     joined = window.join(keyframe, frame, measured, alignment, world_from_camera)
     pose, covariance = joined.world_from_camera, joined.covariance
-    depth = mapper.follow(_rescaled(keyframe, joined), frame, measured, joined.new_from_old)
-    followed = joined.points if mapper.carries_points else None
+    depth, followed = measured, None
+    if not mapper.measures:
+        depth = mapper.follow(_rescaled(keyframe, joined), frame, None, joined.new_from_old)
+        followed = joined.points
     successor = _successor(frame, depth, followed, pose, covariance, config)
     if successor is not None:
         successor = dataclasses.replace(successor, scale=joined.scale)

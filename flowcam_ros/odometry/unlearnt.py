@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flowcam_ros.geometry.camera import CameraModel
+from flowcam_ros.geometry.covariance import of_information
 from flowcam_ros.odometry.pose_problem import PoseProblem
 from flowcam_ros.odometry.pose_solver import PoseFit
 from flowcam_ros.odometry.reprojection import derivatives
@@ -54,17 +55,9 @@ def unlearnt_covariance(
     hessian = problem.normal_equations(at, scale, FORGIVING).hessian
     distance = float(pose[:3, 3].norm())
     if distance < _NO_WAY:
-        return _inverse(hessian)
+        return of_information(hessian)[0]
     along = torch.cat([pose[:3, 3] / distance, pose.new_zeros(3)])
     # part of what the depths say of the length they said before
-    learnt, known = (along @ c @ along for c in (fit.covariance, _inverse(hessian)))
+    learnt, known = (along @ c @ along for c in (fit.covariance, of_information(hessian)[0]))
     more = (1.0 / learnt - 1.0 / known).clamp_min(0.0)
-    return _inverse(hessian + more * torch.outer(along, along))
-
-
-def _inverse(hessian: Float[Tensor, '6 6']) -> Float[Tensor, '6 6']:
-    """Return the inverse of a normal matrix; what it leaves open is finite."""
-    diagonal = hessian.diagonal().clamp_min(1e-30).sqrt()
-    outer = torch.outer(diagonal, diagonal)
-    values, vectors = torch.linalg.eigh(0.5 * (hessian + hessian.T) / outer)
-    return (vectors / values.clamp_min(1e-12 * float(values[-1]))) @ vectors.T / outer
+    return of_information(hessian + more * torch.outer(along, along))[0]

@@ -16,6 +16,7 @@ from flowcam_ros.geometry.prepare import PreparedFrame
 from flowcam_ros.geometry.projection import rays
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.alignment import Alignment
+from flowcam_ros.odometry.expected_points import on_usable
 from flowcam_ros.odometry.keyframe import Keyframe, look_up
 from flowcam_ros.odometry.pair_prior import PairPrior
 from flowcam_ros.odometry.reprojection import MIN_INVERSE_DEPTH, reproject
@@ -124,6 +125,7 @@ def sought(
         guess[wanted],
         max_inconsistency,
     )
+    matches = on_usable(matches, frame)
     surprise = np.linalg.norm(matches.target - guess[wanted], axis=1)
     found = matches.valid & (surprise < _MAX_SURPRISE_PX)
     pixel, information = np.zeros_like(guess), np.zeros(len(guess))
