@@ -112,6 +112,32 @@ def test_time_that_goes_back(policy: str) -> None:
     assert odometry.process(shots[1]).state is TrackingState.TRACKING
 
 
+def test_without_depth_a_map_after_a_jump_has_a_scale_of_its_own() -> None:
+    options = {'tracking.on_time_jump': 'continue', 'depth.source': 'none'}
+    odometry = VisualOdometry(build(OdometryConfig, options))
+    shots = frames(40)
+    assert [odometry.process(shot) for shot in shots][-1].state is TrackingState.TRACKING
+    again = [odometry.process(shot) for shot in shots]
+    assert again[0].state is TrackingState.INITIALISING
+    assert again[-1].state is TrackingState.TRACKING
+    way = np.linalg.norm(again[-1].world_from_camera[:3, 3] - again[0].world_from_camera[:3, 3])
+    assert np.sqrt(np.trace(again[-1].covariance[:3, :3])) > 0.3 * way
+
+
+def test_changed_options_forget_nothing() -> None:
+    odometry = VisualOdometry()
+    shots = frames(12)
+    for shot in shots[:8]:
+        odometry.process(shot)
+    odometry.reconfigure(build(OdometryConfig, {'pose.inlier_threshold': 1.0}))
+    untouched = VisualOdometry()
+    for shot in shots[:8]:
+        untouched.process(shot)
+    strict, usual = odometry.process(shots[8]), untouched.process(shots[8])
+    np.testing.assert_allclose(strict.world_from_camera, usual.world_from_camera, atol=2e-3)
+    assert strict.inlier_ratio < usual.inlier_ratio
+
+
 def test_reset_begins_a_new_epoch_at_the_origin() -> None:
     odometry = VisualOdometry()
     shots = frames(12)
@@ -159,6 +185,22 @@ def test_a_mask_keeps_pixels_out() -> None:
     result = run_walk(40, change=half)
     assert result.states == {TrackingState.TRACKING: 40}
     assert result.errors().max() < 0.01 * result.run.path + 0.005
+
+
+@pytest.mark.parametrize('source', ['sensor', 'none'])
+def test_no_point_is_taken_from_what_the_mask_hides(source: str) -> None:
+    odometry = VisualOdometry(build(OdometryConfig, {'depth.source': source}))
+    mask = np.ones((240, 320), bool)
+    mask[80:160, 100:220] = False
+    for shot in frames(40):
+        odometry.process(dataclasses.replace(shot, mask=mask))
+        diagnosis = odometry.diagnosis()
+        assert diagnosis is not None
+        fit, key = diagnosis.alignment, diagnosis.keyframe
+        if fit is None or key is None:
+            continue
+        for x, y in (*key.points.pixels, *fit.points.target.numpy()):
+            assert mask[round(float(y)), round(float(x))]
 
 
 def test_distorted_images_are_undistorted() -> None:

@@ -126,8 +126,8 @@ class Walk:
             followed=len(kept),
             matched=len(ones),
             inliers=len(ones),
-            target_from_source=np.eye(4),
-            covariance=1e-6 * np.eye(6),
+            target_from_source=se3.inverse(true_pose(number)) @ true_pose(number - 1),
+            covariance=1e-10 * np.eye(6),
             explained=np.ones(len(ones), bool),
             translation_sigma=1e-3,
         )
