@@ -107,7 +107,7 @@ def test_depths_that_err_alike_ten_by_ten_keep_the_scale_as_well_as_samples() ->
 def test_points_of_unknown_depth_say_nothing_of_the_scale() -> None:
     inverse, variance = known_depths(np.array([0.02, 0.05]))
     without = lost_scale(inverse, variance)
-    more = np.array([1.0, 0.5, 0.2, 0.0]), np.array([np.inf, UNKNOWN**2 * 0.25, 1.0, np.inf])
+    more = np.array([1.0, 0.5, 0.2, 0.0]), np.array([np.inf, UNKNOWN**2 * 0.25, 1.0, 0.0])
     joined = (np.concatenate(both) for both in zip((inverse, variance), more, strict=True))
     assert lost_scale(*joined) == pytest.approx(without, rel=1e-9)
     assert lost_scale(*more) == pytest.approx(UNKNOWN**2)

@@ -93,7 +93,7 @@ class Walk:
         number = old.frame.stamp_ns + 1
         relative = se3.inverse(true_pose(number - 1)) @ true_pose(number)
         relative[:3, 3] *= start_scale
-        alignment = self.alignment(number)
+        alignment = self.alignment(number, se3.inverse(relative))
         depth = self.depth_of(number) if self.measured else None
         pose = old.world_from_camera @ relative
         joined = self.window.join(old, frame(number), depth, alignment, pose)
@@ -103,7 +103,7 @@ class Walk:
             self.window.append(self.keyframe, depth)
         return joined
 
-    def alignment(self, number: int) -> Alignment:
+    def alignment(self, number: int, target_from_source: np.ndarray) -> Alignment:
         """Return the fit of the next frame to the newest key frame."""
         points = self.keyframe.points
         target = true_match(points.pixels, number - 1, number)
@@ -126,7 +126,7 @@ class Walk:
             followed=len(kept),
             matched=len(ones),
             inliers=len(ones),
-            target_from_source=se3.inverse(true_pose(number)) @ true_pose(number - 1),
+            target_from_source=target_from_source,
             covariance=1e-10 * np.eye(6),
             explained=np.ones(len(ones), bool),
             translation_sigma=1e-3,
