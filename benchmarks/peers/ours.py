@@ -31,6 +31,7 @@ class Flowcam:
             estimate.covariance,
             estimate.twist,
             estimate.twist_covariance,
+            estimate.epoch,
         )
 
     def versions(self) -> dict[str, str]:

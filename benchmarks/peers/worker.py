@@ -61,14 +61,17 @@ def run(system: System, frames: Iterable[Frame], mode: str) -> dict[str, Any]:
         try:
             answer = system.process(frame)
         except FrameRejected:
-            held = answers[-1].world_from_camera if answers else np.eye(4)
-            answer = Answer(held, believed=False, state='rejected')
+            held = answers[-1] if answers else Answer(np.eye(4), believed=False)
+            answer = Answer(
+                held.world_from_camera, believed=False, state='rejected', epoch=held.epoch
+            )
         wall_ms.append((time.perf_counter() - wall) * 1e3)
         cpu_ms.append((time.process_time() - cpu) * 1e3)
         stamps.append(frame.stamp_ns)
         answers.append(answer)
     return {
         'stamps_ns': stamps,
+        'epochs': [answer.epoch for answer in answers],
         'poses': [answer.world_from_camera for answer in answers],
         'believed': [answer.believed for answer in answers],
         'states': [answer.state for answer in answers],
