@@ -127,8 +127,8 @@ def _epochs(rows: Sequence[Row]) -> list[str]:
             run = max(parted, key=lambda run: run['epochs'])
             lines.append(
                 f'- {SYSTEMS[row.system].title}, {row.sequence}, {row.mode}: its world began '
-                f'anew, {run["epochs"]} epochs; errors, coverage and ANEES are those of the longest, '
-                f'{run["frames_of_epoch"]} of {run["frames"]} frames'
+                f'anew, {run["epochs"]} epochs; errors, coverage and ANEES are those of the '
+                f'longest, {run["frames_of_epoch"]} of {run["frames"]} frames'
             )
     return lines
 

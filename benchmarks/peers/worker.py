@@ -33,11 +33,9 @@ def main() -> int:
     # Libraries print what they like; standard output is for the result alone.
     out = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
-    try:
-        system = SYSTEMS[name].make(mode, settings)
-    except (ImportError, OSError) as error:
-        print(f'not installed: {error}', file=sys.stderr)
-        return NOT_INSTALLED
+    system = start(name, mode, settings)
+    if isinstance(system, int):
+        return system
     try:
         result = run(system, open_sequence(source), mode)
     except FlowcamError as error:
@@ -46,6 +44,21 @@ def main() -> int:
     json.dump(plain(result), out, allow_nan=False)
     out.close()
     return 0
+
+
+def start(name: str, mode: str, settings: list[str]) -> System | int:
+    """Return the system; or, where it cannot be had, say why and return the exit code."""
+    try:
+        return SYSTEMS[name].make(mode, settings)
+    except ImportError as error:
+        print(f'not installed: {error}', file=sys.stderr)
+        return NOT_INSTALLED
+    except OSError as error:
+        print(f'cannot be started: {error}', file=sys.stderr)
+        return 1
+    except FlowcamError as error:
+        print(f'{error}', file=sys.stderr)
+        return error.exit_code
 
 
 def run(system: System, frames: Iterable[Frame], mode: str) -> dict[str, Any]:
