@@ -4,10 +4,12 @@
 #   make demo     render a short sequence, play it into the live node, show the error and a picture
 #   make test     lint and all tests
 #   make bench    frames lost, latency, CPU and memory of the live node
-#   make bench-peers SEQUENCES='DIR...'
-#                 this package beside OpenCV, Open3D and classic trackers, on recordings with truth
+#   make bench-peers SEQUENCES='DIR...' [RUNS=3] [OUTPUT=FILE.md]
+#                 this package beside OpenCV, Open3D and classic trackers, on recordings with truth;
+#                 the median of RUNS runs, saved as OUTPUT (a new file in benchmarks/results if none)
 #   make setup    only set up .venv (the others do that by themselves)
 #   make lint     style, types and layers
+#   make help     this text; so does make alone
 #   make clean    remove everything that was generated, .venv included
 #   make lock     renew the pinned versions in standalone/constraints.txt
 #
@@ -31,7 +33,10 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 CHECK_PYTHON := import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit( \
 	"set-up: Python %d.%d will not do, 3.10 to 3.13 will: make PYTHON=python3.12" % v)
 
-.PHONY: demo test bench bench-peers setup lint clean lock
+.PHONY: help demo test bench bench-peers setup lint clean lock
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 demo: setup
 	$(BIN)/flowcam demo
@@ -43,7 +48,9 @@ bench: setup
 	$(BIN)/python -m benchmarks.live
 
 # The peers need other versions of OpenCV than this package: they get .venv-peers.
-bench-peers: setup
+bench-peers: $(if $(strip $(SEQUENCES)),setup)
+	$(if $(strip $(SEQUENCES)),,@echo "bench-peers: say which recordings: \
+	make bench-peers SEQUENCES='DIR...'" >&2; exit 2)
 	$(BIN)/python -m benchmarks.peers --runs $(RUNS) $(if $(OUTPUT),--output $(OUTPUT)) $(SEQUENCES)
 
 setup:

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the estimator says of itself on the synthetic suite: every motion and flaw, exact truth."""
+"""What the estimator says of itself on the synthetic suite: every motion and flaw, exact truth.
+
+``python -m benchmarks.consistency``, run in the repository, prints a table; see README.md.
+"""
 
 from __future__ import annotations
 
 import argparse
+import io
+import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from flowcam_ros.errors import FlowcamError, OutputError, UsageError
 from flowcam_ros.evaluation.alignment import fit_similarity
 from flowcam_ros.evaluation.tracking import Run
-from flowcam_ros.export.atomic import write_text
+from flowcam_ros.export.atomic import check_new_file, write_bytes, write_text
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 from flowcam_ros.odometry.pipeline import VisualOdometry
@@ -24,6 +31,7 @@ from flowcam_ros.settings import build
 # What every picture has: some noise, and depth as from a good sensor.
 _SENSOR = 'noise=2&depth_noise=0.003&depth_holes=0.05'
 _SOURCES = {'RGB-D': 'sensor', 'mono': 'none'}
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -91,33 +99,85 @@ COLUMNS = (
 HEADER = f'| {" | ".join(COLUMNS)} |\n{"|---" * len(COLUMNS)}|'
 
 
-def main() -> None:
-    """Run the suite, or the cases named, print the table and save it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.consistency',
+        description=(__doc__ or '').partition('\n')[0],
+        epilog='cases:\n' + '\n'.join(f'  {case.name}' for case in CASES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('cases', nargs='*', help='words in the names of cases; all if none')
-    parser.add_argument('--size', default='640x480', help='of the pictures')
+    parser.add_argument(
+        '--size', default='640x480', metavar='WxH', help='of the pictures (%(default)s)'
+    )
     parser.add_argument('--depth', choices=tuple(_SOURCES), help='one kind only')
-    parser.add_argument('--output', type=Path, help='file to write the table to')
-    parser.add_argument('--runs', type=Path, help='folder to save every run in, as npz')
-    arguments = parser.parse_args()
-    kinds = [arguments.depth] if arguments.depth else list(_SOURCES)
-    lines = list(_heading(arguments.size))
+    parser.add_argument('--output', type=Path, metavar='FILE', help='new file for the table')
+    parser.add_argument(
+        '--save', type=Path, metavar='DIR', help='folder to save every run in, as npz'
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suite, or the cases named, print the table and save it; return the exit code.
+
+    Raises:
+        UsageError: a case or size is none, or a result is there already; nothing has run then.
+        OutputError: a result cannot be written.
+    """
+    options = parse(arguments)
+    kinds = [options.depth] if options.depth else list(_SOURCES)
+    cases = chosen(options.cases)
+    for case in cases:
+        sequence_of(case, options.size)
+    _prepare([options.output] if options.output else [])
+    if options.save:
+        _prepare([_file(options.save, case, kind) for case in cases for kind in kinds])
+    lines = list(_heading(options.size))
     print('\n'.join(lines))
-    runs: dict[str, list[Run]] = {name: [] for name in _SOURCES}
-    for case in CASES:
-        if arguments.cases and not any(word in case.name for word in arguments.cases):
-            continue
-        found = tracked(sequence_of(case, arguments.size), kinds)
-        for depth, run in zip(kinds, found, strict=True):
-            runs[depth].append(run)
-            lines.append(row(case, depth, run))
+    runs: dict[str, list[Run]] = {kind: [] for kind in kinds}
+    for case in cases:
+        found = tracked(sequence_of(case, options.size), kinds)
+        for kind, run in zip(kinds, found, strict=True):
+            runs[kind].append(run)
+            lines.append(row(case, kind, run))
             print(lines[-1], flush=True)
-            if arguments.runs:
-                save(arguments.runs / f'{case.name} {depth}.npz', run)
-    lines += ['', *(summary(depth, of) for depth, of in runs.items() if of)]
-    print('\n'.join(lines[-3:]))
-    if arguments.output:
-        write_text(arguments.output, '\n'.join(lines) + '\n')
+            if options.save:
+                save(_file(options.save, case, kind), run)
+    closing = ['', *(summary(kind, of) for kind, of in runs.items())]
+    print('\n'.join(closing))
+    if options.output:
+        write_text(options.output, '\n'.join(lines + closing) + '\n')
+    return 0
+
+
+def chosen(words: Sequence[str]) -> list[Case]:
+    """Return the cases whose names contain one of the words; all if there are no words.
+
+    Raises:
+        UsageError: a word is in no name.
+    """
+    for word in words:
+        if not any(word in case.name for case in CASES):
+            names = '; '.join(case.name for case in CASES)
+            raise UsageError(f'{word!r} is in the name of no case; the cases: {names}')
+    return [case for case in CASES if not words or any(word in case.name for word in words)]
+
+
+def _file(folder: Path, case: Case, kind: str) -> Path:
+    return folder / f'{case.name} {kind}.npz'
+
+
+def _prepare(files: Sequence[Path]) -> None:
+    """See that results can be written before the work begins that they are made of."""
+    for file in files:
+        check_new_file(file)
+    for folder in {file.parent for file in files}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f'{folder}: cannot be made ({error.strerror})') from error
 
 
 def _heading(size: str) -> Iterator[str]:
@@ -130,8 +190,15 @@ def _heading(size: str) -> Iterator[str]:
 
 
 def sequence_of(case: Case, size: str) -> SyntheticSequence:
-    """Return the sequence of a case."""
-    width, height = size.split('x')
+    """Return the sequence of a case.
+
+    Raises:
+        UsageError: the size is not two numbers in the range of pictures.
+    """
+    found = re.fullmatch(r'(\d+)x(\d+)', size, re.ASCII)
+    if found is None:
+        raise UsageError(f'--size {size}: expected WIDTHxHEIGHT in pixels, such as 640x480')
+    width, height = found.groups()
     own = {part.partition('=')[0] for part in case.text.partition('?')[2].split('&')}
     sensor = '&'.join(p for p in _SENSOR.split('&') if p.partition('=')[0] not in own)
     return parse_synthetic(f'synthetic:{case.text}&width={width}&height={height}&{sensor}')
@@ -166,12 +233,13 @@ def row(case: Case, depth: str, run: Run) -> str:
         found = run.frames_to_recover(case.returns)
         recovery = 'never' if found is None else str(found)
     ate = absolute_error(run)
-    share = f'{100 * ate / run.path:.2f} %' if run.path > 0.1 else ''
+    error = '' if ate is None else f'{1e3 * ate:.1f} mm'
+    share = '' if ate is None or run.path <= 0.1 else f'{100 * ate / run.path:.2f} %'
     return (
         f'| {case.name} | {depth} | {len(run.found)} '
         f'| {", ".join(f"{name} {count}" for name, count in states.items())} '
         f'| {100 * false_share(run):.1f} % | {recovery} | {1e3 * run.largest_jump():.1f} mm '
-        f'| {run.largest_correction():.1f} sigma | {1e3 * ate:.1f} mm | {share} '
+        f'| {run.largest_correction():.1f} sigma | {error} | {share} '
         f'| {_mean(run.pose_squares())} | {_mean(run.twist_squares())} |'
     )
 
@@ -181,12 +249,15 @@ def false_share(run: Run) -> float:
     return float(run.false_tracking().mean())
 
 
-def absolute_error(run: Run) -> float:
-    """Return the RMSE of believed positions, aligned by rotation and translation if they moved."""
+def absolute_error(run: Run) -> float | None:
+    """Return the RMSE of believed positions, aligned by rotation and translation if they moved.
+
+    None if no frame is believed.
+    """
     use = run.believed
     found, truth = run.found[use, :3, 3], run.truth[use, :3, 3]
     if not use.any():
-        return float('nan')
+        return None
     if run.path > 0.1 and use.sum() > 3 and np.ptp(found, axis=0).max() > 0:
         alignment = fit_similarity(found, truth, with_scale=False)
         found = found @ alignment.rotation.T + alignment.translation
@@ -203,18 +274,30 @@ def summary(depth: str, runs: list[Run]) -> str:
     pose = np.concatenate([run.pose_squares() for run in runs])
     twist = np.concatenate([run.twist_squares() for run in runs])
     pose_of_cases = [run.pose_squares().mean() for run in runs if len(run.pose_squares())]
+    of_cases = f' (median of cases {np.median(pose_of_cases):.2f})' if pose_of_cases else ''
     return (
         f'- {depth}: {len(false)} frames, false TRACKING {100 * false.mean():.2f} %, pose ANEES '
-        f'{_mean(pose)} (median of cases {np.median(pose_of_cases):.2f}), twist ANEES '
-        f'{_mean(twist)}.'
+        f'{_mean(pose) or "unknown"}{of_cases}, twist ANEES {_mean(twist) or "unknown"}.'
     )
 
 
 def save(path: Path, run: Run) -> None:
-    """Write all of a run, for a closer look."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **vars(run))
+    """Write all of a run to a new file, for a closer look.
+
+    Raises:
+        OutputError: the file exists or cannot be written.
+    """
+    content = io.BytesIO()
+    np.savez_compressed(content, **vars(run))
+    write_bytes(path, content.getvalue())
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        sys.exit(main())
+    except FlowcamError as error:
+        print(f'consistency: error: {error}', file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print('consistency: interrupted; the table was not saved', file=sys.stderr)
+        sys.exit(_INTERRUPTED)

@@ -10,17 +10,19 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.machine import describe_machine
 from benchmarks.peers.environment import prepare
-from benchmarks.peers.registry import MODES, SYSTEMS
+from benchmarks.peers.registry import DEPTH_SOURCES, MODES, SYSTEMS
 from benchmarks.peers.report import as_data, as_text
 from benchmarks.peers.run import open_recording, run_all
-from flowcam_ros.errors import FlowcamError
+from flowcam_ros.cli.settings import resolve_config
+from flowcam_ros.errors import FlowcamError, UsageError
 from flowcam_ros.export.atomic import check_new_file, write_text
 from flowcam_ros.export.json_file import dumps
+from flowcam_ros.settings import parse_assignments
 
 _RESULTS = Path(__file__).resolve().parents[1] / 'results'
 _INTERRUPTED = 130
@@ -35,19 +37,36 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         'sequences', nargs='+', help='bags, folders or synthetic:NAME, with ground truth'
     )
     parser.add_argument('--output', type=Path, help='Markdown file; JSON is written beside it')
-    parser.add_argument('--runs', type=_count, default=3, help='runs of which the median counts')
+    parser.add_argument(
+        '--runs',
+        type=_count,
+        default=3,
+        metavar='COUNT',
+        help='runs of which the median counts (%(default)s)',
+    )
     parser.add_argument(
         '--systems',
         type=_names(SYSTEMS),
         default=[name for name, entry in SYSTEMS.items() if entry.by_default],
-        help=f'some of {",".join(SYSTEMS)}; all but open3d_colour unless given',
+        metavar='NAMES',
+        help=f'some of {", ".join(SYSTEMS)}, joined by commas; all but open3d_colour unless given',
     )
-    parser.add_argument('--modes', type=_names(MODES), default=list(MODES), help=','.join(MODES))
+    parser.add_argument(
+        '--modes',
+        type=_names(MODES),
+        default=list(MODES),
+        metavar='NAMES',
+        help=f'some of {", ".join(MODES)}, joined by commas; all unless given',
+    )
     parser.add_argument(
         '--set', action='append', default=[], metavar='KEY=VALUE', help="this project's option"
     )
     parser.add_argument(
-        '--timeout', type=float, default=600.0, help='seconds for one system on one sequence'
+        '--timeout',
+        type=float,
+        default=600.0,
+        metavar='SECONDS',
+        help='for one system on one sequence (%(default)g)',
     )
     return parser.parse_args(arguments)
 
@@ -55,6 +74,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Run everything, print and save the tables; return the exit code."""
     options = parse()
+    check_settings(options.set, options.modes)
     output = options.output or _default_output()
     files = output, output.with_suffix('.json')
     for file in files:
@@ -74,16 +94,31 @@ def main() -> int:
     return 1 if any(row.failure for row in rows) else 0
 
 
+def check_settings(settings: Sequence[str], modes: Iterable[str]) -> None:
+    """See that this project can be run with the settings, before anything is.
+
+    Raises:
+        UsageError: an option is unknown or out of range, or contradicts a mode.
+    """
+    source = parse_assignments(settings).get('depth.source')
+    for mode in modes:
+        if source not in (None, DEPTH_SOURCES[mode]):
+            raise UsageError(
+                f'--set depth.source={source}: mode {mode} means {DEPTH_SOURCES[mode]}; choose '
+                'with --modes'
+            )
+        resolve_config(None, settings, DEPTH_SOURCES[mode])
+
+
 def _default_output() -> Path:
     now = datetime.datetime.now(datetime.timezone.utc)
     return _RESULTS / now.strftime('peers_%Y%m%d_%H%M%S.md')
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'{text} is not a positive number of runs')
-    return number
+    return int(text)
 
 
 def _names(known: Collection[str]) -> Callable[[str], list[str]]:

@@ -6,20 +6,19 @@ from __future__ import annotations
 import cv2
 import torch
 
+from benchmarks.peers.registry import DEPTH_SOURCES
 from benchmarks.peers.system import Answer
 from flowcam_ros import __version__
 from flowcam_ros.cli.settings import resolve_config
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.odometry.pipeline import VisualOdometry
 
-_SOURCES = {'depth': 'sensor', 'mono': 'none'}
-
 
 class Flowcam:
     """FlowCam online, as ``flowcam odometry`` runs it."""
 
     def __init__(self, mode: str, settings: list[str]) -> None:
-        self._odometry = VisualOdometry(resolve_config(None, settings, _SOURCES[mode]))
+        self._odometry = VisualOdometry(resolve_config(None, settings, DEPTH_SOURCES[mode]))
 
     def process(self, frame: Frame) -> Answer:
         """Return the pose of the next frame."""
@@ -31,6 +30,7 @@ class Flowcam:
             estimate.covariance,
             estimate.twist,
             estimate.twist_covariance,
+            estimate.epoch,
         )
 
     def versions(self) -> dict[str, str]:

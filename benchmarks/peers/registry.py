@@ -51,3 +51,5 @@ SYSTEMS = {
     'klt_five_point': Entry('KLT + five-point', ('mono',), 'klt_five_point:KltFivePoint'),
 }
 MODES = {'depth': 'With depth', 'mono': 'Without depth'}
+# This project's option depth.source in each mode.
+DEPTH_SOURCES = {'depth': 'sensor', 'mono': 'none'}

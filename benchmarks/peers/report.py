@@ -78,7 +78,7 @@ def as_text(
         chosen = [row for row in rows if row.mode == mode]
         if chosen:
             lines += ['', f'## {title}', _ALIGNED[mode], '', _HEADER, *map(table_row, chosen)]
-    lines += ['', *_failures(rows), *_states(rows), _versions(rows)]
+    lines += ['', *_failures(rows), *_epochs(rows), *_states(rows), _versions(rows)]
     return '\n'.join(lines) + '\n'
 
 
@@ -116,6 +116,21 @@ def _failures(rows: Sequence[Row]) -> list[str]:
             text = f'{SYSTEMS[row.system].title}: {row.failure}'
             reasons.setdefault(text, []).append(f'{row.sequence} ({row.mode})')
     return [f'- {reason} [{", ".join(where)}]' for reason, where in reasons.items()]
+
+
+def _epochs(rows: Sequence[Row]) -> list[str]:
+    """Return a note on each row whose errors are those of a part of the sequence."""
+    lines = []
+    for row in rows:
+        parted = [run for run in row.runs if run['epochs'] > 1]
+        if parted:
+            run = max(parted, key=lambda run: run['epochs'])
+            lines.append(
+                f'- {SYSTEMS[row.system].title}, {row.sequence}, {row.mode}: its world began '
+                f'anew, {run["epochs"]} epochs; errors, coverage and ANEES are those of the '
+                f'longest, {run["frames_of_epoch"]} of {run["frames"]} frames'
+            )
+    return lines
 
 
 def _states(rows: Sequence[Row]) -> list[str]:

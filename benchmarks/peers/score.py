@@ -18,25 +18,41 @@ from flowcam_ros.evaluation.tracking import Run
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
 
+# What a worker tells of each frame that is held against the truth.
+_JUDGED = (
+    'stamps_ns',
+    'poses',
+    'believed',
+    'states',
+    'covariances',
+    'twists',
+    'twist_covariances',
+)
 ALIGNMENTS = {'depth': 'se3', 'mono': 'sim3'}
 
 
 def score(run: dict[str, Any], truth: Trajectory, mode: str) -> dict[str, Any]:
     """Return the figures of a worker's result; None where a figure cannot be told.
 
-    Errors are those of the believed poses; ``ate_all_mm`` counts every frame. The first frame,
-    in which libraries set themselves up, does not count in the times.
+    Errors are those of the believed poses; ``ate_all_mm`` counts every frame. Where a system
+    began its world anew, both are of the longest epoch, and so is the coverage: the share of all
+    frames that are believed in it. The first frame, in which libraries set themselves up, does
+    not count in the times.
     """
-    believed = np.array(run['believed'], bool)
-    path = Trajectory(np.array(run['stamps_ns'], np.int64), np.array(run['poses'], float))
+    frames = len(run['epochs'])
+    judged = longest_epoch(run)
+    believed = np.array(judged['believed'], bool)
+    path = Trajectory(np.array(judged['stamps_ns'], np.int64), np.array(judged['poses'], float))
     errors = _errors(path, believed, truth, mode)
     everywhere = _errors(path, np.ones(len(path), bool), truth, mode)
     wall, cpu = run['wall_ms'][1:], run['cpu_ms'][1:]
     p50, p95 = np.percentile(wall, [50, 95]) if wall else (None, None)
-    anees, anees_twist = consistency(run, path, truth, everywhere)
+    anees, anees_twist = consistency(judged, path, truth, everywhere)
     return {
-        'frames': len(path),
-        'coverage': float(believed.mean()) if len(path) else 0.0,
+        'frames': frames,
+        'epochs': len(set(run['epochs'])),
+        'frames_of_epoch': len(path),
+        'coverage': float(believed.sum()) / frames if frames else 0.0,
         'ate_mm': errors and 1e3 * errors.ate.rmse,
         'ate_percent': errors and errors.ate_percent,
         'ate_all_mm': everywhere and 1e3 * everywhere.ate.rmse,
@@ -51,6 +67,14 @@ def score(run: dict[str, Any], truth: Trajectory, mode: str) -> dict[str, Any]:
         'anees_twist': anees_twist,
         'states': dict(Counter(state for state in run['states'] if state)),
     }
+
+
+def longest_epoch(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what is held against the truth: of the epoch with the most frames, or the first."""
+    counts = Counter(run['epochs'])
+    longest = max(counts, key=lambda epoch: counts[epoch], default=0)
+    chosen = [i for i, epoch in enumerate(run['epochs']) if epoch == longest]
+    return {key: [run[key][i] for i in chosen] for key in _JUDGED}
 
 
 def _errors(

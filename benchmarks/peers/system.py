@@ -19,7 +19,8 @@ class Answer:
     """The pose of one frame.
 
     Attributes:
-        world_from_camera: (4, 4); world is the camera of the first frame. Metres with depth, any
+        world_from_camera: (4, 4); world is the camera of the first frame of the
+            epoch. Metres with depth, any
             unit without.
         believed: whether it comes from the pictures; else it repeats the last motion.
         state: the system's own word for how it is doing.
@@ -27,6 +28,8 @@ class Answer:
             does not tell.
         twist: (6,) velocity of the camera, as in ``PoseEstimate``; None likewise.
         twist_covariance: (6, 6); None likewise.
+        epoch: counts how often the world was begun anew; poses of two epochs have nothing to do
+            with each other.
     """
 
     world_from_camera: Matrix4
@@ -35,6 +38,7 @@ class Answer:
     covariance: Float[np.ndarray, '6 6'] | None = None
     twist: Float[np.ndarray, ' 6'] | None = None
     twist_covariance: Float[np.ndarray, '6 6'] | None = None
+    epoch: int = 0
 
 
 @runtime_checkable

@@ -33,11 +33,9 @@ def main() -> int:
     # Libraries print what they like; standard output is for the result alone.
     out = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
-    try:
-        system = SYSTEMS[name].make(mode, settings)
-    except (ImportError, OSError) as error:
-        print(f'not installed: {error}', file=sys.stderr)
-        return NOT_INSTALLED
+    system = start(name, mode, settings)
+    if isinstance(system, int):
+        return system
     try:
         result = run(system, open_sequence(source), mode)
     except FlowcamError as error:
@@ -46,6 +44,21 @@ def main() -> int:
     json.dump(plain(result), out, allow_nan=False)
     out.close()
     return 0
+
+
+def start(name: str, mode: str, settings: list[str]) -> System | int:
+    """Return the system; or, where it cannot be had, say why and return the exit code."""
+    try:
+        return SYSTEMS[name].make(mode, settings)
+    except ImportError as error:
+        print(f'not installed: {error}', file=sys.stderr)
+        return NOT_INSTALLED
+    except OSError as error:
+        print(f'cannot be started: {error}', file=sys.stderr)
+        return 1
+    except FlowcamError as error:
+        print(f'{error}', file=sys.stderr)
+        return error.exit_code
 
 
 def run(system: System, frames: Iterable[Frame], mode: str) -> dict[str, Any]:
@@ -61,14 +74,17 @@ def run(system: System, frames: Iterable[Frame], mode: str) -> dict[str, Any]:
         try:
             answer = system.process(frame)
         except FrameRejected:
-            held = answers[-1].world_from_camera if answers else np.eye(4)
-            answer = Answer(held, believed=False, state='rejected')
+            held = answers[-1] if answers else Answer(np.eye(4), believed=False)
+            answer = Answer(
+                held.world_from_camera, believed=False, state='rejected', epoch=held.epoch
+            )
         wall_ms.append((time.perf_counter() - wall) * 1e3)
         cpu_ms.append((time.process_time() - cpu) * 1e3)
         stamps.append(frame.stamp_ns)
         answers.append(answer)
     return {
         'stamps_ns': stamps,
+        'epochs': [answer.epoch for answer in answers],
         'poses': [answer.world_from_camera for answer in answers],
         'believed': [answer.believed for answer in answers],
         'states': [answer.state for answer in answers],

@@ -26,6 +26,14 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def not_negative(value: float) -> float:
+    """Refuse what is no duration; typer's own range would crowd the help of 80 columns."""
+    finite(value)
+    if value < 0.0:
+        raise typer.BadParameter(f'{value} is less than 0')
+    return value
+
+
 InputArgument = Annotated[str, typer.Argument(metavar='INPUT', help=INPUT_HELP)]
 ConfigOption = Annotated[
     Path | None,
@@ -65,7 +73,12 @@ RightCameraInfoTopicOption = Annotated[
     str | None, typer.Option(metavar='TOPIC', help='CameraInfo of the right image (baseline).')
 ]
 MaxTimeDifferenceOption = Annotated[
-    float, typer.Option(help='Between an image and its depth or right image, seconds.', min=0.0)
+    float,
+    typer.Option(
+        metavar='SECONDS',
+        help='Between an image and its depth or right image.',
+        callback=not_negative,
+    ),
 ]
 StrictOption = Annotated[
     bool, typer.Option('--strict', help='Check the checksums of bags; slower.')

@@ -47,7 +47,11 @@ def odometry(
     ],
     depth: Annotated[
         DepthSource | None,
-        typer.Option(help='Where depth comes from; the same as --set depth.source=...'),
+        typer.Option(
+            metavar='SOURCE',
+            help='Where depth comes from: auto, sensor, stereo or none; the same as --set '
+            'depth.source=SOURCE.',
+        ),
     ] = None,
     debug: Annotated[
         Path | None,
@@ -79,8 +83,10 @@ def odometry(
 ) -> int:
     """Find the camera's path through a recording, as fast as this machine can.
 
-    Writes trajectory.tum (a pose for every frame, camera-to-world) and run.json (counts, speed,
-    memory, versions, options, losses).
+    Writes trajectory.tum (a pose for every frame, camera-to-world) and
+    run.json (counts, speed, memory, versions, options, losses).
+
+    Example: flowcam odometry my_bag --output result --depth sensor
     """
     from flowcam_ros.cli.settings import resolve_config
     from flowcam_ros.export.atomic import check_new_folder

@@ -28,7 +28,9 @@ from flowcam_ros.cli.inputs import (
 def record(
     source: InputArgument,
     output: Annotated[Path, typer.Option(metavar='BAG', help='New folder for the bag.')],
-    storage: Annotated[Storage, typer.Option(help='Format of the bag.')] = Storage.MCAP,
+    storage: Annotated[
+        Storage, typer.Option(metavar='FORMAT', help='Format of the bag: mcap or sqlite3.')
+    ] = Storage.MCAP,
     compressed: Annotated[
         bool, typer.Option('--compressed', help='PNG pictures and depth: smaller, slower.')
     ] = False,

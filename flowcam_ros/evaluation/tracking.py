@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from flowcam_ros.evaluation.consistency import (
-    motion_errors,
     motions,
     normalised_squares,
     pose_errors,
@@ -200,10 +199,6 @@ class Run:
         true = velocities(self.truth, self.stamps_ns)
         errors = (true - self.twists[1:])[use]
         return normalised_squares(errors, self.twist_covariances[1:][use])
-
-    def step_errors(self) -> Float[np.ndarray, 'm 6']:
-        """Return the errors of the motions from frame to frame, (n - 1, 6)."""
-        return motion_errors(self.found, self.truth, 1)
 
 
 def _steps(poses: Float[np.ndarray, 'n 4 4']) -> Float[np.ndarray, ' m']:

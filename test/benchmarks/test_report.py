@@ -11,6 +11,8 @@ from flowcam_ros.export.json_file import dumps
 
 FIGURES = {
     'frames': 40,
+    'epochs': 1,
+    'frames_of_epoch': 40,
     'coverage': 0.975,
     'ate_mm': 12.34,
     'ate_percent': 1.0,
@@ -59,8 +61,16 @@ def test_a_row_stands_under_its_mode_and_a_system_that_failed_says_why_once() ->
     )
     assert text.count('not installed: no open3d') == 1
     assert 'tracking 39, lost 1' in text
+    assert 'epochs' not in text
     columns = {line.count('|') for line in text.splitlines() if line.startswith('|')}
     assert len(columns) == 1
+
+
+def test_a_row_of_several_epochs_says_which_part_its_errors_are_of() -> None:
+    figures = FIGURES | {'epochs': 2, 'frames_of_epoch': 25}
+    text = as_text([Row('walk', 'mono', 'flowcam', [FIGURES, figures])], MACHINE, 2, [])
+    assert '- flowcam_ros, walk, mono: its world began anew, 2 epochs' in text
+    assert '25 of 40 frames' in text
 
 
 def test_the_data_is_json_and_holds_every_run() -> None:

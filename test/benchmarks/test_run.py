@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import run
+from benchmarks.peers import run, worker
+from benchmarks.peers.__main__ import check_settings, parse
 from benchmarks.peers.environment import ROOT
+from benchmarks.peers.registry import SYSTEMS, Entry
+from benchmarks.peers.system import System
 
 WALK = 'synthetic:walk?width=160&height=120&frames=6'
 
@@ -61,6 +64,55 @@ def test_this_package_is_run_with_its_options_and_tells_its_consistency(tmp_path
     again = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     assert again.returncode == 2
     assert again.stderr.count('\n') == 1 and 'exists already' in again.stderr
+
+
+@pytest.mark.parametrize(
+    ('setting', 'told'),
+    [
+        ('pose.point=9', 'did you mean pose.points'),
+        ('pose.points', 'key=value'),
+        ('depth.source=stereo', '--modes'),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_opened(setting: str, told: str) -> None:
+    with pytest.raises(run.UsageError, match=told):
+        check_settings(['threads=1', setting], ['depth', 'mono'])
+
+
+def test_a_refusal_is_one_line() -> None:
+    command = [sys.executable, '-m', 'benchmarks.peers', '--set', 'nonsense=1', 'no_such_folder']
+    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 2
+    assert found.stderr.startswith('peers: error: ') and found.stderr.count('\n') == 1
+    assert 'nonsense' in found.stderr
+
+
+def test_a_wrong_setting_of_a_worker_is_told_in_one_line() -> None:
+    with pytest.raises(run.WorkerFailed, match='unknown option nonsense') as caught:
+        run.run_worker('flowcam', 'depth', WALK, ['nonsense=1'], 60.0)
+    assert not isinstance(caught.value, run.NotInstalled)
+
+
+def test_a_library_that_cannot_be_loaded_is_told_as_such(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(entry: Entry, mode: str, settings: list[str]) -> System:
+        raise OSError('libusb.so: file too short')
+
+    monkeypatch.setattr(Entry, 'make', fail)
+    assert worker.start('klt_pnp', 'depth', []) == 1
+    assert capfd.readouterr().err == 'cannot be started: libusb.so: file too short\n'
+
+
+def test_the_help_says_the_defaults_and_breaks_no_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv('COLUMNS', '80')
+    with pytest.raises(SystemExit):
+        parse(['--help'])
+    text = capsys.readouterr().out
+    assert '(3)' in text and '(600)' in text
+    assert all(name in text for name in SYSTEMS)
 
 
 def test_a_recording_without_truth_is_refused_in_one_line(tmp_path: Path) -> None:

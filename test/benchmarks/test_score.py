@@ -33,6 +33,7 @@ def result(truth: Trajectory, **changes: Any) -> dict[str, Any]:
     poses = np.linalg.inv(truth.world_from_camera[0]) @ truth.world_from_camera
     return {
         'stamps_ns': truth.stamps_ns.tolist(),
+        'epochs': [0] * COUNT,
         'poses': poses,
         'believed': [True] * COUNT,
         'states': ['tracking'] * COUNT,
@@ -67,6 +68,21 @@ def test_a_frame_that_is_not_believed_counts_only_in_the_error_of_all(truth: Tra
     assert figures['coverage'] == pytest.approx(1.0 - 1.0 / COUNT)
     assert figures['ate_mm'] == pytest.approx(0.0, abs=1e-4)
     assert figures['ate_all_mm'] > 100.0
+
+
+def test_of_several_epochs_the_longest_counts(truth: Trajectory) -> None:
+    run = result(truth)
+    run['epochs'] = [0] * 8 + [1] * 12
+    run['poses'][8:] = np.linalg.inv(run['poses'][8]) @ run['poses'][8:]
+    assert score(run | {'epochs': [0] * COUNT}, truth, 'depth')['ate_mm'] > 10.0
+    run['covariances'] = run['twist_covariances'] = [1e-6 * np.eye(6)] * COUNT
+    run['twists'] = [np.zeros(6), *velocities(truth.world_from_camera, truth.stamps_ns)]
+    figures = score(run, truth, 'depth')
+    assert (figures['epochs'], figures['frames_of_epoch'], figures['frames']) == (2, 12, COUNT)
+    assert figures['ate_mm'] == figures['ate_all_mm'] == pytest.approx(0.0, abs=1e-4)
+    assert figures['anees'] == pytest.approx(0.0, abs=1e-4)
+    assert figures['coverage'] == pytest.approx(12 / COUNT)
+    assert figures['states'] == {'tracking': COUNT}
 
 
 def test_nothing_believed_gives_no_error_instead_of_none_at_all(truth: Trajectory) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from benchmarks.peers.registry import SYSTEMS
 from benchmarks.peers.score import score
+from benchmarks.peers.system import Answer
 from benchmarks.peers.worker import run
+from flowcam_ros.errors import FrameRejected
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import DepthImage, Frame
 from flowcam_ros.sequences import open_sequence
@@ -58,6 +60,26 @@ def test_a_frame_without_depth_is_left_out() -> None:
     assert result['believed'] == [True, True, True, False, True, True]
     assert result['states'][3] == 'rejected'
     assert np.array_equal(result['poses'][3], result['poses'][2])
+
+
+def test_the_epoch_of_each_pose_is_recorded_and_a_rejected_frame_stays_in_it() -> None:
+    class Restless:
+        """Begins anew with every other frame and refuses the last."""
+
+        def __init__(self) -> None:
+            self._count = 0
+
+        def process(self, frame: Frame) -> Answer:
+            self._count += 1
+            if self._count == 5:
+                raise FrameRejected('test', 'the last')
+            return Answer(np.eye(4), believed=True, epoch=(self._count - 1) // 2)
+
+        def versions(self) -> dict[str, str]:
+            return {}
+
+    frames = itertools.islice(open_sequence(WALK), 5)
+    assert run(Restless(), frames, 'depth')['epochs'] == [0, 0, 1, 1, 1]
 
 
 @pytest.mark.skipif(hasattr(cv2, 'Odometry'), reason='this OpenCV has Odometry')

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -36,6 +37,30 @@ def test_help_of_every_command(name: str, command: Words) -> None:
     assert result.returncode == 0
     assert f'flowcam {name}' in result.stdout
     assert result.stderr == ''
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help_shows_whole_names_in_80_columns(name: str, command: Words) -> None:
+    environment = {**os.environ, 'COLUMNS': '80', 'TERMINAL_WIDTH': '80'}
+    text = subprocess.run(
+        [*command(name), '--help'], capture_output=True, text=True, check=True, env=environment
+    ).stdout
+    assert '…' not in text
+    if name in ('odometry', 'record'):
+        assert '--depth-camera-info-topic ' in text and '--right-camera-info-topic ' in text
+    if name == 'odometry':
+        assert 'Example: flowcam odometry ' in text
+
+
+@pytest.mark.parametrize('seconds', ['-0.1', 'nan', 'soon'])
+def test_a_time_difference_that_is_none_is_refused(
+    seconds: str, flowcam: Run, error_line: Line, tmp_path: Path
+) -> None:
+    result = flowcam(
+        *('odometry', 'input', '--output', tmp_path / 'out', '--max-time-difference', seconds)
+    )
+    assert result.returncode == 2
+    assert '--max-time-difference' in error_line(result)
 
 
 def test_help_imports_nothing_heavy() -> None:
