@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from flowcam_ros.correspondence.flow import DenseFlow, FlowEstimator
 from flowcam_ros.correspondence.points import (
@@ -40,7 +40,7 @@ from flowcam_ros.odometry.expected_points import (
 )
 from flowcam_ros.odometry.keyframe import Keyframe
 from flowcam_ros.odometry.multi_start import fit_first, fit_from_best
-from flowcam_ros.odometry.scene_flow import lift
+from flowcam_ros.odometry.scene_flow import lift, without_guesses
 from flowcam_ros.odometry.surface import SurfaceMemory, SurfaceTerm
 from flowcam_ros.odometry.surface_alignment import align_surface
 
@@ -248,6 +248,15 @@ class Aligner:
             fit = fit_from_best(points, camera, starts, pose.iterations, surface)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted
-        before = keyframe.variance_before
-        variance_before = None if before is None else torch.from_numpy(before[kept]).to(fit.chi2)
+        before = _variance_before(keyframe, kept)
+        variance_before = None if before is None else torch.from_numpy(before).to(fit.chi2)
         return fitted(unfitted, camera, fit, pose.inlier_threshold, variance_before)
+
+
+def _variance_before(
+    keyframe: Keyframe, kept: Bool[np.ndarray, ' n']
+) -> Float[np.ndarray, ' m'] | None:
+    before = keyframe.variance_before
+    if before is None:
+        return None
+    return without_guesses(keyframe.points.inverse_depth[kept], before[kept])

@@ -20,6 +20,10 @@ from flowcam_ros.odometry.keyframe import Keyframe, look_up
 # Below this the closed-form rotation is no better than a guess.
 _MIN_CONDITIONING = 1e-4
 _MIN_POINTS = 12
+# Depths as unsure as this share of themselves were guessed from neighbours. Such guesses err
+# alike, by more than they are worth where so many points are known better.
+_GUESSED, _KNOWN, _ENOUGH = 0.4, 0.2, 100
+_LOOSER = 4.0
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,29 @@ def lift(
         target,
         matched.sigma[keep] ** 2,
         points.inverse_depth[keep],
-        points.variance[keep],
+        without_guesses(points.inverse_depth[keep], points.variance[keep]),
         target_inverse,
         target_variance,
     )
     tensors = (torch.from_numpy(a).to(device, torch.float64) for a in arrays)
     return Correspondences(*tensors), keep
+
+
+def without_guesses(
+    inverse_depth: Float[np.ndarray, ' n'], variance: Float[np.ndarray, ' n']
+) -> Float[np.ndarray, ' n']:
+    """Return variances of inverse depths, loose where they are no more than guesses."""
+    guessed = are_guesses(inverse_depth, variance)
+    return np.where(guessed, np.float32(_LOOSER) * variance, variance)
+
+
+def are_guesses(
+    inverse_depth: Float[np.ndarray, ' n'], variance: Float[np.ndarray, ' n']
+) -> Bool[np.ndarray, ' n']:
+    """Return which depths are no more than guesses, where enough others are known."""
+    if np.count_nonzero(variance < (_KNOWN * inverse_depth) ** 2) < _ENOUGH:
+        return np.zeros(len(variance), bool)
+    return variance > (_GUESSED * inverse_depth) ** 2
 
 
 def closed_form_pose(points: Correspondences, camera: CameraModel) -> Float[Tensor, '4 4'] | None:

@@ -73,6 +73,8 @@ class CompressedCamera:
             picture = np.full_like(picture, 90)
         jpeg = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
         millimetres = np.rint(self.recording.depths[index] * 1000).astype(np.uint16)
+        if blank:
+            millimetres[:, 40:] = 0  # all of the depth would hold the pose
         png = bytes(12) + cv2.imencode('.png', millimetres)[1].tobytes()
         self.image.publish(
             CompressedImage(header=header, format='bgr8; jpeg compressed bgr8', data=jpeg)
