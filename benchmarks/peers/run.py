@@ -19,6 +19,7 @@ from benchmarks.peers.worker import NOT_INSTALLED
 from flowcam_ros.errors import FlowcamError, UsageError
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.sequences import open_sequence
+from flowcam_ros.threads import CALM
 
 # Depth is looked for in so many frames; a recording may begin with pictures alone.
 _LOOKED_AT = 5
@@ -126,7 +127,7 @@ def run_worker(
     try:
         result = subprocess.run(
             command,
-            env=clean_environment(),
+            env=clean_environment() | ({} if entry.in_own_environment else CALM),
             check=False,
             capture_output=True,
             text=True,

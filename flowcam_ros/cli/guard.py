@@ -41,9 +41,6 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None, name: str) -> int
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
-    # OpenMP's threads wait by spinning, which makes a frame 20 times slower once another program
-    # wants the processor; this is read when torch is imported, later on.
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     try:
         words = separate_ros_arguments(sys.argv[1:] if arguments is None else arguments)
         result = app(words, prog_name=name, standalone_mode=False)

@@ -8,6 +8,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from flowcam_ros.threads import calm_threads
+
 _INTERRUPTED = 130
 
 
@@ -21,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave)
+    calm_threads()
     from flowcam_ros.cli.app import app
     from flowcam_ros.cli.guard import run_app
 

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 from flowcam_ros.errors import ConfigError, FlowcamError
+from flowcam_ros.threads import calm_threads
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
@@ -47,9 +47,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _run(args: list[str], stop: threading.Event) -> int:
-    # OpenMP's threads wait by spinning, which makes a frame 20 times slower once another process
-    # wants the processor; this is read when torch is imported.
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    calm_threads()
     # Imported here, because this takes a second in which Ctrl-C must already end cleanly.
     import rclpy
     from rclpy.signals import SignalHandlerOptions
