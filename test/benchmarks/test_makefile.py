@@ -18,7 +18,8 @@ def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run make where nothing but the Makefile is, so that a set-up would fail."""
     shutil.copy(ROOT / 'Makefile', folder)
     # Variables of a make that runs these tests would reach this one.
-    command = ['env', '-u', 'MAKEFLAGS', '-u', 'SEQUENCES', 'make', *words]
+    unset = [f'--unset={name}' for name in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'SEQUENCES')]
+    command = ['env', *unset, 'make', *words]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
 
 

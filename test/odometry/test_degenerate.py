@@ -19,7 +19,6 @@ from flowcam_ros.odometry.estimate import TrackingState
 from flowcam_ros.odometry.pipeline import VisualOdometry
 
 SOURCES = ('sensor', 'none')
-UNREACHED = pytest.mark.xfail(strict=False, reason='what the estimator has yet to reach')
 # A thing that takes 10 to 40 % of the picture, before a camera that stands.
 THING = 'moving_object?frames=70&object_size=1.6&dropped=0-14'
 PAST_THING = 'translation?frames=55&moving_objects=1&object_size=1.3'
@@ -50,7 +49,7 @@ def test_without_depth_a_thing_that_crosses_is_no_parallax() -> None:
     assert not any(e.believed for e in result.estimates)
 
 
-@pytest.mark.parametrize('source', ['sensor', pytest.param('none', marks=UNREACHED)])
+@pytest.mark.parametrize('source', SOURCES)
 def test_walking_past_a_thing_that_moves(source: str) -> None:
     result = tracked(PAST_THING, source)
     assert not result.run.false_tracking().any()
@@ -78,7 +77,6 @@ def test_flicker_does_not_move_a_camera_that_stands() -> None:
     assert result.turn_errors().max() < 0.05
 
 
-@UNREACHED
 def test_false_tracking_is_rare_over_all_flaws() -> None:
     """Row 20: below one percent of all frames, with depth and without."""
     for source in SOURCES:
