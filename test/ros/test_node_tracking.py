@@ -281,7 +281,9 @@ def test_in_a_burst_images_are_dropped_and_counted_not_queued(probe: Any, record
     probe.until(some_were_dropped, 'a count of dropped images')
     probe.track(recording, 9)
     stamps = [stamp_ns(s.header.stamp) for s in probe.status[begin:]]
-    assert stamps == sorted(stamps)
+    # a node that waits for images says so with the time of the clock
+    stamps = [stamp for stamp in stamps if stamp <= probe.now]
+    assert len(stamps) > 1 and stamps == sorted(stamps)
 
 
 def test_pause_and_resume(probe: Any, recording: Any) -> None:
