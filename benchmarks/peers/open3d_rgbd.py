@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+from abc import ABC, abstractmethod
 from typing import Any
 
 import cv2
@@ -26,7 +27,7 @@ def _colour(picture: Picture) -> np.ndarray:
     return cv2.cvtColor(picture.image, code)
 
 
-class _FrameToFrame:
+class _FrameToFrame(ABC):
     """What the two have in common."""
 
     def __init__(self, mode: str, settings: list[str]) -> None:
@@ -47,12 +48,13 @@ class _FrameToFrame:
         """Return the versions of the libraries that do the work."""
         return {'open3d': open3d.__version__}
 
+    @abstractmethod
     def _image(self, picture: Picture) -> Any:
-        raise NotImplementedError
+        """Return a picture as the library takes it."""
 
+    @abstractmethod
     def _motion(self, previous: Any, current: Any, picture: Picture) -> Matrix4 | None:
         """Return previous_from_current; None where it cannot be told."""
-        raise NotImplementedError
 
 
 class TensorHybrid(_FrameToFrame):

@@ -236,15 +236,17 @@ class Aligner:
         )
         if len(points) < _MIN_FIT_POINTS:
             return unfitted
-        shared = overlap(len(points), camera)
-        alike = likeness(unfitted.median_flow_px, points.pixel_variance) + shared - 1.0
-        unfitted = dataclasses.replace(unfitted, likeness=alike, overlap=shared)
+        unfitted = dataclasses.replace(
+            unfitted,
+            likeness=likeness(unfitted.median_flow_px, points.pixel_variance),
+            overlap=overlap(len(points), camera),
+        )
         pose = self._config.pose
         if seeds:
             fit = fit_first(points, camera, starts, seeds, pose.iterations)
         else:
             # the fit takes points for independent: the surface counts more by what they are not
-            surface = pair.surface and pair.surface.counted(alike - shared + 1.0)
+            surface = pair.surface and pair.surface.counted(unfitted.likeness)
             fit = fit_from_best(points, camera, starts, pose.iterations, surface)
         if not bool(torch.isfinite(fit.target_from_source).all()):
             return unfitted

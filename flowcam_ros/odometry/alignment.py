@@ -53,8 +53,8 @@ class Alignment:
         translation_sigma: standard deviation of the translation, m.
         residual_px: robust standard deviation of the reprojection residual, pixels.
         condition: condition number of the fit.
-        likeness: factor on ``covariance`` because neighbouring points err alike.
-        overlap: the part of it that is due to how close together they are.
+        likeness: factor on ``covariance`` as all points share the error of lens, shutter and view.
+        overlap: another, as close points share the noise of the image.
         median_flow_px: median displacement of the matched points.
         parallax_px: median displacement that the translation alone explains.
         holds_translation: the translation is an expectation, the pictures do not tell it.
@@ -93,12 +93,17 @@ class Alignment:
         return self.inliers / self.matched if self.matched else 0.0
 
     @property
+    def alike(self) -> float:
+        """Factor on ``covariance`` for all that the errors of points have in common."""
+        return self.likeness + self.overlap - 1.0
+
+    @property
     def length_sigma(self) -> float:
         """Standard deviation of the length of the way, as a share of it; at most 1."""
         assert self.covariance is not None  # there is no way without a fit
         way = se3.inverse(self.target_from_source)[:3, 3]
         square = float(way @ way)
-        variance = self.likeness * float(way @ self.covariance[:3, :3] @ way)
+        variance = self.alike * float(way @ self.covariance[:3, :3] @ way)
         return (variance**0.5 / square) if variance < square**2 else 1.0
 
     @property
@@ -151,7 +156,7 @@ def fitted(
         residual_px=float(_SIGMA_OF_MEDIAN * error_px.median()),
         condition=fit.condition,
         parallax_px=_parallax(points, camera, fit),
-        surface=_pair_prior(fit, unfitted.likeness - unfitted.overlap + 1.0),
+        surface=_pair_prior(fit, unfitted.likeness),
         agreement=fit.surface.agreement if fit.surface else 0.0,
     )
 

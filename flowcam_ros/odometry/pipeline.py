@@ -253,7 +253,7 @@ class VisualOdometry:
         pose = se3.orthonormalized(world_from_key @ key_from_camera)
         fit = alignment.covariance
         assert fit is not None  # a believed fit has one
-        error = alignment.likeness * fit
+        error = alignment.alike * fit
         covariance = of_product(world_from_key, keyframe.covariance, key_from_camera, error)
         covariance += keyframe.scale.of_pose(pose[:3, 3] - world_from_key[:3, 3]) + _FLOOR
         # this frame and the one before share the errors that points have in common

@@ -19,10 +19,8 @@ from torch import Tensor
 
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.odometry.robust import student_cost, student_weight
-from flowcam_ros.odometry.surface_patches import KeyframeSurface, surface_of
+from flowcam_ros.odometry.surface_patches import MIN_COSINE, KeyframeSurface, surface_of
 
-# Seen at a more grazing angle, a plane says little and its depth is badly measured.
-_MIN_COSINE = 0.15
 _MIN_Z = 0.05
 _MIN_CLOSENESS = 1e-6
 # Half of the squared errors of one degree of freedom lie below this.
@@ -136,7 +134,7 @@ class SurfaceTerm:
     def __init__(self, surface: KeyframeSurface, target: DepthEstimate) -> None:
         device, camera = surface.points.device, target.camera
         self._points, self._planes = surface.points.T.contiguous(), surface.planes.T.contiguous()
-        self._steepest = _MIN_COSINE * self._planes.norm(dim=0)
+        self._steepest = MIN_COSINE * self._planes.norm(dim=0)
         self._slope_variance = surface.slope_variance
         self._noise = _NOISE_SIGMAS * surface.variance.sqrt()
         self._inverse = torch.from_numpy(target.inverse_depth).to(device).reshape(-1)

@@ -27,7 +27,7 @@ _NOISY = 1.5
 # The wide patch may be this much rougher than the near one: more is a bend.
 _BENT = 2.0
 # Seen at a more grazing angle, a plane says little and its depth is badly measured.
-_MIN_COSINE = 0.15
+MIN_COSINE = 0.15
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def surface_of(depth: DepthEstimate, device: torch.device) -> KeyframeSurface:
     planes[:, 2] -= (planes[:, :2] * ray[:, :2]).sum(1)
     cosine /= np.linalg.norm(planes, axis=1) * np.linalg.norm(ray, axis=1)
     arrays = (points, planes, variance, slope_variance)
-    return KeyframeSurface(*(torch.from_numpy(a[cosine > _MIN_COSINE]).to(device) for a in arrays))
+    return KeyframeSurface(*(torch.from_numpy(a[cosine > MIN_COSINE]).to(device) for a in arrays))
 
 
 def _patch_centres(camera: CameraModel) -> tuple[Int[np.ndarray, ' n'], Int[np.ndarray, ' n']]:

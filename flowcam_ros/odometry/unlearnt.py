@@ -23,7 +23,6 @@ from flowcam_ros.odometry.reprojection import derivatives
 from flowcam_ros.odometry.robust import FORGIVING, robust_scale
 from flowcam_ros.odometry.scene_flow import Correspondences
 
-_LEAST_FREEDOM = 0.5
 # A way as short as this has no length to know, in the unit of the map.
 _NO_WAY = 1e-9
 
@@ -51,7 +50,7 @@ def unlearnt_covariance(
     by_depth = derivatives(camera, at.seen)[1]
     told = (by_depth[:2] ** 2).sum(0) / points.pixel_variance
     absorbed = float((told / (told + 1.0 / variance_before)).mean())
-    scale = robust_scale(at.chi2_pixel, max(2.0 - absorbed, _LEAST_FREEDOM))
+    scale = robust_scale(at.chi2_pixel, 2.0 - absorbed)
     hessian = problem.normal_equations(at, scale, FORGIVING).hessian
     distance = float(pose[:3, 3].norm())
     if distance < _NO_WAY:

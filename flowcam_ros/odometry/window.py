@@ -134,7 +134,7 @@ class SlidingWindow:
             self._define_unit(world_from_camera, alignment)
         self._hosts[-1] = last
         # its points are too far apart for their windows to overlap
-        self._likeness = alignment.likeness - alignment.overlap + 1.0
+        self._likeness = alignment.likeness
         self._joining = self._seen_in(frame, measured, alignment, world_from_camera)
         poses = [host.keyframe.world_from_camera for host in self._hosts]
         state = WindowState(
