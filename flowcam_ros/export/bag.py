@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reconstruction as a ROS 2 bag, to be played and shown beside the recording it was made from."""
+"""A reconstruction as a ROS 2 bag, to be played and shown beside the recording it came from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from flowcam_ros.errors import OutputError
+from flowcam_ros.export.atomic import check_new_file
 from flowcam_ros.flowmap.reconstruction import DepthMap, Reconstruction
 from flowcam_ros.flowmap.voxels import Cloud
 from flowcam_ros.geometry import se3
@@ -42,7 +43,7 @@ class RecordedOdometry:
 
     Attributes:
         frame: its world-fixed frame, such as ``odom``; REP-103 axes (z up).
-        path: ``world_from_camera`` is ``odom_from_camera``, the pose of the camera's optical frame.
+        path: pose of the camera's optical frame in it, ``odom_from_camera``.
     """
 
     frame: str
@@ -61,8 +62,8 @@ def write_bag(
     ``/refined/odom`` and ``/refined/path`` (latched) hold the poses of a body with the camera
     (x forward, y left, z up) in the map, ``/refined/depth/image_rect`` with ``camera_info`` the
     depth maps (32FC1, NaN where unknown), ``/refined/points`` (latched) the cloud. ``/tf`` leads
-    from the map to ``refined_camera``, and, as REP-105 wants it, from the map to the odometry frame
-    where there is one; never to the robot's base.
+    from the map to ``refined_camera``, and, as REP-105 wants it, from the map to the odometry
+    frame where there is one; never to the robot's base.
 
     Args:
         folder: the bag to make; its parent exists.
@@ -75,6 +76,7 @@ def write_bag(
         OutputError: the bag exists already or cannot be written.
         SequenceError: a stamp is more than a message can hold.
     """
+    check_new_file(folder)
     try:
         writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
         with writer:

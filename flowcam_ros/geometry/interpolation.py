@@ -30,7 +30,7 @@ def interpolated(
     before = np.where(exact, after, np.maximum(after - 1, 0))
     inside &= exact | ((after > 0) & (own[after] - own[before] <= max_gap_ns))
     matrices = trajectory.world_from_camera
-    # Counted from the first stamp: nanoseconds of the clock are more than a float64 can tell apart.
+    # Differences first: nanoseconds of the clock are more than a float64 can tell apart.
     gaps = np.maximum(own[after] - own[before], 1)
     share = ((stamps_ns - own[before]) / gaps)[:, None]
     poses[:, :3, 3] = (1 - share) * matrices[before, :3, 3] + share * matrices[after, :3, 3]
