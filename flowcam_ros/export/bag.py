@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +86,12 @@ def write_bag(
             bag = _RefinedBag(messages, reconstruction, odometry, map_frame)
             bag.write_lasting(cloud)
             bag.write_moving()
-    except OSError as error:
-        raise OutputError(f'{folder}: cannot be written ({error.strerror or error})') from error
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise OutputError(f'{folder}: cannot be written ({reason})') from error
+        raise
     return messages.counts
 
 

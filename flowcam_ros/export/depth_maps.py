@@ -15,6 +15,7 @@ from flowcam_ros.export.atomic import make_folder, write_bytes
 from flowcam_ros.export.json_file import write_json
 from flowcam_ros.export.names import check_names, stems
 from flowcam_ros.flowmap.reconstruction import DepthMap, Reconstruction
+from flowcam_ros.geometry.camera import CameraModel
 
 DEPTH = 'depth'
 _LARGEST = 2**16 - 1
@@ -30,11 +31,13 @@ class DepthFiles:
 
     Attributes:
         png: path of the PNG of each frame that has one, below the folder of the result.
+        cameras: of the maps, by frame.
         per_unit: value of a pixel of depth 1.
         too_far: pixels whose depth is more than the PNG hold; they are 0 there.
     """
 
     png: dict[int, str]
+    cameras: dict[int, CameraModel]
     per_unit: float
     too_far: int
 
@@ -54,7 +57,7 @@ def write_depth_maps(folder: Path, reconstruction: Reconstruction) -> DepthFiles
     target = folder / DEPTH
     make_folder(target)
     largest = medians = 0.0
-    frames = []
+    frames, cameras = [], {}
     for k in reconstruction.depth.frames():
         depth_map = reconstruction.depth[k]
         stamp = int(reconstruction.trajectory.stamps_ns[k])
@@ -65,6 +68,7 @@ def write_depth_maps(folder: Path, reconstruction: Reconstruction) -> DepthFiles
             largest = max(largest, 1 / float(known.min()))
             medians = max(medians, 1 / float(np.median(known)))
         frames.append((k, names[k], stamp))
+        cameras[k] = depth_map.camera
     metric = reconstruction.scale_source != 'none'
     per_unit = _values_per_unit(largest, medians, metric)
     too_far = sum(_write_png(target, name, per_unit) for _, name, _ in frames)
@@ -86,7 +90,8 @@ def write_depth_maps(folder: Path, reconstruction: Reconstruction) -> DepthFiles
             ],
         },
     )
-    return DepthFiles({k: f'{DEPTH}/{name}.png' for k, name, _ in frames}, per_unit, too_far)
+    png = {k: f'{DEPTH}/{name}.png' for k, name, _ in frames}
+    return DepthFiles(png, cameras, per_unit, too_far)
 
 
 def _values_per_unit(largest: float, median: float, metric: bool) -> float:

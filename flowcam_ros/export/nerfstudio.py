@@ -17,6 +17,7 @@ from flowcam_ros.export.colmap import CORNER
 from flowcam_ros.export.depth_maps import DepthFiles
 from flowcam_ros.export.json_file import write_json
 from flowcam_ros.export.names import check_names
+from flowcam_ros.export.picture_depth import depth_on_pictures
 from flowcam_ros.export.pictures import PICTURES
 from flowcam_ros.export.ply import write_ply
 from flowcam_ros.flowmap.reconstruction import Reconstruction
@@ -32,8 +33,7 @@ def write_nerfstudio(
     """Write ``transforms.json`` and the points it starts from, ``sparse_points.ply``.
 
     nerfstudio takes depth for every frame or for none. Where only some frames have it, those alone
-    stand in a second file, ``transforms_depth.json``. Depth is named only where it lies on the
-    picture, that is, for a camera without distortion.
+    stand in a second file, ``transforms_depth.json``.
 
     Args:
         folder: with the pictures in ``images``.
@@ -60,15 +60,16 @@ def write_nerfstudio(
             zip(reconstruction.names, reconstruction.trajectory.world_from_camera, strict=True)
         )
     ]
-    fits = depth is not None and not reconstruction.camera.is_distorted
-    if depth is not None and fits:
-        deep = [{**frames[k], 'depth_file_path': png} for k, png in sorted(depth.png.items())]
+    if depth is not None:
+        deep = depth_on_pictures(folder, reconstruction.camera, depth)
         # The option of nerfstudio that this number is for.
         scale = {'depth_unit_scale_factor': 1 / depth.per_unit}
-        if len(deep) == len(frames):
-            shared, frames = {**shared, **scale}, deep
-        elif deep:
-            write_json(folder / 'transforms_depth.json', {**shared, **scale, 'frames': deep})
+        with_depth = [{**frames[k], 'depth_file_path': deep[k]} for k in sorted(deep)]
+        if len(with_depth) == len(frames):
+            shared, frames = {**shared, **scale}, with_depth
+        elif with_depth:
+            content = {**shared, **scale, 'frames': with_depth}
+            write_json(folder / 'transforms_depth.json', content)
     write_json(folder / 'transforms.json', {**shared, 'frames': frames})
     write_ply(folder / _POINTS, reconstruction.points.positions, reconstruction.points.colors)
 

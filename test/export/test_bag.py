@@ -156,6 +156,7 @@ def test_stamps_that_no_message_holds_are_told(tmp_path: Path) -> None:
     early = dataclasses.replace(ours.trajectory, stamps_ns=np.array([-5]))
     with pytest.raises(SequenceError, match='a ROS message holds'):
         write_bag(tmp_path / 'bag', dataclasses.replace(ours, trajectory=early))
+    assert not list(tmp_path.iterdir())
 
 
 def test_ros_reads_the_messages(tmp_path: Path) -> None:

@@ -258,6 +258,28 @@ def test_depth_of_all_frames_stands_in_the_main_file(tmp_path: Path) -> None:
     assert not (tmp_path / 'transforms_depth.json').exists()
 
 
+@pytest.mark.parametrize('lens', ['none', 'plumb_bob', 'equidistant'])
+def test_depth_for_nerfstudio_lies_on_the_picture(lens: str, tmp_path: Path) -> None:
+    ours = make_reconstruction(lens, points=200)
+    write_nerfstudio(tmp_path, ours, write_depth_maps(tmp_path, ours))
+    meta = read_transforms(tmp_path, 'transforms_depth.json')
+    assert (tmp_path / 'depth_of_pictures').exists() == (lens != 'none')
+    tracks = ours.points
+    for k, frame in zip((0, 2, 4), meta['frames'], strict=True):
+        values = cv2.imread(str(tmp_path / frame['depth_file_path']), cv2.IMREAD_UNCHANGED)
+        # As nerfstudio does it.
+        depth = cv2.resize(values / 1000, (96, 64), interpolation=cv2.INTER_NEAREST)
+        seen = tracks.frame == k
+        camera_from_world = np.linalg.inv(ours.trajectory.world_from_camera[k])
+        positions = tracks.positions[tracks.point[seen]]
+        z = positions @ camera_from_world[2, :3] + camera_from_world[2, 3]
+        x, y = np.rint(tracks.pixels[seen]).astype(int).T
+        there = depth[y, x]
+        # Nearly all: a lens shows more than the undistorted map holds, and edges are steep.
+        assert (there > 0).mean() > 0.9
+        assert np.percentile(np.abs(there - z)[there > 0], 90) < 0.1
+
+
 def test_a_lens_that_nerfstudio_does_not_know_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match='no rational lens of 8 coefficients'):
         write_nerfstudio(tmp_path, make_reconstruction('rational_polynomial'))
