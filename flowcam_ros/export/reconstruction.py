@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,16 @@ class WrittenFiles:
     files: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     cloud_points: int = 0
+
+    @contextlib.contextmanager
+    def unless_unfit(self, name: str, path: str) -> Iterator[None]:
+        """Note what the block wrote, or why the format cannot hold this recording."""
+        try:
+            yield
+        except (CameraError, SequenceError) as error:
+            self.left_out.append(f'{path} is not written: {error}')
+        else:
+            self.files[name] = path
 
 
 def write_reconstruction(
@@ -89,7 +100,8 @@ def write_reconstruction(
         done.files['pictures'] = 'images'
     if config.colmap:
         tell('COLMAP model')
-        _unless_unfit(done, 'colmap', 'sparse/0', lambda: write_colmap(folder, reconstruction))
+        with done.unless_unfit('colmap', 'sparse/0'):
+            write_colmap(folder, reconstruction)
     depth = None
     if config.depth:
         tell('depth maps')
@@ -97,10 +109,8 @@ def write_reconstruction(
         done.files['depth'] = DEPTH
     if config.nerfstudio:
         tell('nerfstudio')
-        path = 'transforms.json'
-        _unless_unfit(
-            done, 'nerfstudio', path, lambda: write_nerfstudio(folder, reconstruction, depth)
-        )
+        with done.unless_unfit('nerfstudio', 'transforms.json'):
+            write_nerfstudio(folder, reconstruction, depth)
     cloud = None
     if config.cloud:
         tell('cloud')
@@ -108,10 +118,8 @@ def write_reconstruction(
         done.files['cloud'], done.cloud_points = CLOUD, len(cloud)
     if config.bag:
         tell('bag')
-        _unless_unfit(
-            *(done, 'bag', BAG),
-            lambda: write_bag(folder / BAG, reconstruction, cloud, odometry, map_frame),
-        )
+        with done.unless_unfit('bag', BAG):
+            write_bag(folder / BAG, reconstruction, cloud, odometry, map_frame)
     return done
 
 
@@ -122,13 +130,3 @@ def _write_cloud(
     comment = f'world of {TRAJECTORY}, unit: {unit}'
     write_ply(folder / CLOUD, cloud.positions, cloud.colors, cloud.variance, comment)
     return cloud
-
-
-def _unless_unfit(done: WrittenFiles, name: str, path: str, write: Callable[[], object]) -> None:
-    """Write a format, or note why it cannot hold this recording."""
-    try:
-        write()
-    except (CameraError, SequenceError) as error:
-        done.left_out.append(f'{path} is not written: {error}')
-    else:
-        done.files[name] = path

@@ -77,6 +77,18 @@ def test_a_ply_holds_every_point(
     assert b'comment unit: metre\n' in (tmp_path / 'a.ply').read_bytes()
 
 
+def test_colmap_reads_a_ply(tmp_path: Path) -> None:
+    pycolmap = pytest.importorskip('pycolmap', reason='no pycolmap for this machine')
+    positions = np.random.default_rng(0).normal(size=(20, 3))
+    colors = np.arange(60, dtype=np.uint8).reshape(20, 3)
+    write_ply(tmp_path / 'a.ply', positions, colors, np.ones(20))
+    model = pycolmap.Reconstruction()
+    model.import_PLY(tmp_path / 'a.ply')
+    read = [model.points3D[k] for k in sorted(model.points3D)]
+    assert np.allclose([point.xyz for point in read], positions, atol=1e-6)
+    assert np.array_equal([point.color for point in read], colors)
+
+
 def test_an_empty_ply_is_one(tmp_path: Path) -> None:
     write_ply(tmp_path / 'a.ply', np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
     assert len(read_ply(tmp_path / 'a.ply')) == 0
