@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The normal equations of a bundle adjustment, and their solution by the Schur complement.
+
+Points are eliminated first (Triggs et al. 2000, section 6). They are taken a group at a time:
+neighbours are seen by the same few frames, so each group is a small dense product, and memory
+does not grow with the number of points times frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+_GROUP = 8192  # observations of a group of points
+_SPECK = 1e-12
+
+
+class BundleSystem:
+    """Hessian and gradient in block form at one state; n observations, f frames, p points.
+
+    Args:
+        point: (n,) increasing.
+        frame: (n,).
+        weight: (n, 3) of each residual.
+        residual: (n, 3).
+        by_pose: (n, 3, 6) derivative of the residuals.
+        by_lens: (n, 3, l) the same by the free numbers of the lens.
+        by_point: (n, 3, 3) the same by the points.
+        lens_information: (l,) what is known of those numbers besides, inverse variances.
+        lens_slope: (l,) gradient of that.
+        size: number of frames and of points.
+    """
+
+    def __init__(
+        self,
+        point: Int64[Tensor, ' n'],
+        frame: Int64[Tensor, ' n'],
+        weight: Float[Tensor, 'n 3'],
+        residual: Float[Tensor, 'n 3'],
+        by_pose: Float[Tensor, 'n 3 6'],
+        by_lens: Float[Tensor, 'n 3 l'],
+        by_point: Float[Tensor, 'n 3 3'],
+        lens_information: Float[Tensor, ' l'],
+        lens_slope: Float[Tensor, ' l'],
+        size: tuple[int, int],
+    ) -> None:
+        frames, points = size
+        self._point, self._frame = point, frame
+        new = residual.new_zeros
+        weighted = (weight * residual).unsqueeze(-1)
+        scaled = (weight.unsqueeze(-1) * by_pose).mT
+        self._pose = new(frames, 6, 6).index_add_(0, frame, scaled @ by_pose)
+        self._pose_slope = new(frames, 6).index_add_(0, frame, (by_pose.mT @ weighted)[..., 0])
+        self._pose_lens = new(frames, 6, len(lens_slope)).index_add_(0, frame, scaled @ by_lens)
+        self._pose_point = scaled @ by_point
+        scaled = (weight.unsqueeze(-1) * by_lens).mT
+        self._lens = (scaled @ by_lens).sum(0) + lens_information.diag()
+        self._lens_slope = (by_lens.mT @ weighted)[..., 0].sum(0) + lens_slope
+        self._lens_point = new(points, len(lens_slope), 3).index_add_(0, point, scaled @ by_point)
+        scaled = (weight.unsqueeze(-1) * by_point).mT
+        self._points = new(points, 3, 3).index_add_(0, point, scaled @ by_point)
+        self._point_slope = new(points, 3).index_add_(0, point, (by_point.mT @ weighted)[..., 0])
+
+    def step(
+        self, damping: float
+    ) -> tuple[Float[Tensor, 'f 6'], Float[Tensor, ' l'], Float[Tensor, 'p 3']]:
+        """Return the damped Gauss-Newton step of poses, lens and points.
+
+        Raises:
+            torch.linalg.LinAlgError: the damped system is not positive definite.
+        """
+        root = self._point_root(damping)
+        hessian, slope = self._reduced(root)
+        hessian.diagonal().add_((damping + _SPECK) * self._diagonal())
+        step = torch.cholesky_solve(-slope.unsqueeze(-1), torch.linalg.cholesky(hessian)).squeeze(
+            -1
+        )
+        poses = step[: self._pose_slope.numel()].view(-1, 6)
+        lens = step[self._pose_slope.numel() :]
+        pull = self._point_slope + (self._lens_point.mT @ lens.unsqueeze(-1)).squeeze(-1)
+        pull.index_add_(
+            0,
+            self._point,
+            (self._pose_point.mT @ poses[self._frame].unsqueeze(-1)).squeeze(-1),
+        )
+        return poses, lens, -(root.mT @ (root @ pull.unsqueeze(-1))).squeeze(-1)
+
+    def covariance(self, fixed: int) -> Float[Tensor, 'm m']:
+        """Return the covariance of all poses, then the lens, the pose of frame ``fixed`` held.
+
+        Scale is held, too, by the speck that keeps the system regular, where nothing fixes it:
+        its own variance is then huge and has no meaning.
+        """
+        hessian, _ = self._reduced(self._point_root(_SPECK))
+        index = torch.arange(6 * fixed, 6 * fixed + 6, device=hessian.device)
+        hessian[index, index] += 1e6 * hessian.diagonal().max()
+        hessian.diagonal().add_(_SPECK * self._diagonal())
+        return torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+
+    def _diagonal(self) -> Float[Tensor, ' m']:
+        poses = self._pose.diagonal(dim1=-2, dim2=-1).reshape(-1)
+        return torch.cat([poses, self._lens.diagonal()])
+
+    def _point_root(self, damping: float) -> Float[Tensor, 'p 3 3']:
+        """Return W with W^T W the inverse of each point's damped curvature."""
+        diagonal = self._points.diagonal(dim1=-2, dim2=-1)
+        speck = _SPECK * diagonal.sum(-1, keepdim=True) + 1e-30
+        curvature = self._points + torch.diag_embed(damping * diagonal + speck)
+        eye = torch.eye(3, dtype=curvature.dtype, device=curvature.device)
+        factor, failed = torch.linalg.cholesky_ex(curvature)
+        root = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+        return root.masked_fill((failed > 0)[:, None, None], 0.0)
+
+    def _reduced(
+        self, root: Float[Tensor, 'p 3 3']
+    ) -> tuple[Float[Tensor, 'm m'], Float[Tensor, ' m']]:
+        """Return hessian and gradient of poses and lens, the points eliminated."""
+        frames, lens = len(self._pose), len(self._lens_slope)
+        size = 6 * frames + lens
+        hessian = root.new_zeros(size, size)
+        blocks = hessian[: 6 * frames, : 6 * frames].view(frames, 6, frames, 6)
+        index = torch.arange(frames, device=root.device)
+        blocks[index, :, index] = self._pose
+        hessian[: 6 * frames, 6 * frames :] = self._pose_lens.reshape(6 * frames, lens)
+        hessian[6 * frames :, : 6 * frames] = self._pose_lens.reshape(6 * frames, lens).T
+        hessian[6 * frames :, 6 * frames :] = self._lens
+        slope = torch.cat([self._pose_slope.reshape(-1), self._lens_slope])
+        pull = (root @ self._point_slope.unsqueeze(-1)).squeeze(-1)
+        for points, seen in self._groups():
+            self._eliminate(hessian, slope, root, pull, points, seen)
+        return hessian, slope
+
+    def _eliminate(
+        self,
+        hessian: Float[Tensor, 'm m'],
+        slope: Float[Tensor, ' m'],
+        root: Float[Tensor, 'p 3 3'],
+        pull: Float[Tensor, 'p 3'],
+        points: slice,
+        seen: slice,
+    ) -> None:
+        frames, lens = len(self._pose), len(self._lens_slope)
+        active, local = torch.unique(self._frame[seen], return_inverse=True)
+        count = points.stop - points.start
+        dense = root.new_zeros(count, 3, 6 * len(active) + lens)
+        part = dense[..., : 6 * len(active)].unflatten(-1, (len(active), 6))
+        point = self._point[seen]
+        part[point - points.start, :, local] = root[point] @ self._pose_point[seen].mT
+        dense[..., 6 * len(active) :] = root[points] @ self._lens_point[points].mT
+        flat = dense.flatten(0, 1)
+        columns = (6 * active.unsqueeze(-1) + torch.arange(6, device=active.device)).flatten()
+        tail = torch.arange(6 * frames, 6 * frames + lens, device=active.device)
+        columns = torch.cat([columns, tail])
+        hessian[columns.unsqueeze(-1), columns] -= flat.T @ flat
+        slope[columns] -= flat.T @ pull[points].reshape(-1)
+
+    def _groups(self) -> Iterator[tuple[slice, slice]]:
+        """Yield neighbouring points and their observations, about ``_GROUP`` of them a time."""
+        total, points = len(self._point), len(self._points)
+        begin = first = 0
+        while first < points:
+            last = points
+            if begin + _GROUP < total:
+                last = max(int(self._point[begin + _GROUP]), first + 1)
+            end = int(torch.searchsorted(self._point, last))
+            yield slice(first, last), slice(begin, end)
+            first, begin = last, end
