@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
 import yaml
+from view_scenes import write_scene
 
 from flowcam_ros import __version__
 from flowcam_ros.cli.guard import run_app, separate_ros_arguments
@@ -27,7 +29,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Line = Callable[[subprocess.CompletedProcess[str]], str]
 Words = Callable[..., list[str]]
 
-COMMANDS = ('odometry', 'evaluate', 'record', 'demo', 'node', 'play', 'config', 'version')
+COMMANDS = (
+    'odometry', 'evaluate', 'evaluate-views', 'record', 'demo', 'node', 'play', 'config', 'version'
+)  # fmt: skip
 
 
 @pytest.mark.parametrize('name', COMMANDS)
@@ -333,3 +337,15 @@ def test_evaluate_wants_a_known_truth(
     assert 'no.tum does not exist' in error_line(missing)
     wrong = flowcam('evaluate', recording / 'groundtruth.tum', tmp_path / 'nothing')
     assert wrong.returncode == 2
+
+
+def test_evaluate_views_says_what_it_needs(flowcam: Run, tmp_path: Path, error_line: Line) -> None:
+    wrong = flowcam('evaluate-views', tmp_path)
+    assert wrong.returncode == 2
+    assert 'no sparse/0 in it' in error_line(wrong)
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    blind = flowcam('evaluate-views', write_scene(tmp_path / 'scene'))
+    assert blind.returncode == 1
+    assert 'needs an NVIDIA GPU with CUDA' in error_line(blind)
+    assert "pip install 'flowcam_ros[views]'" in error_line(blind)
