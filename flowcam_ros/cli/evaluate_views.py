@@ -37,6 +37,9 @@ def evaluate_views(
     max_pixels: Annotated[
         int, typer.Option(help='Larger pictures are reduced to this.', min=10_000)
     ] = 700_000,
+    refine_poses: Annotated[
+        bool, typer.Option('--refine-poses', help='Refine the poses along with the fit.')
+    ] = False,
     seed: Annotated[int, typer.Option(help='Of the order of the pictures.', min=0)] = 0,
 ) -> None:
     """Fit 3-D Gaussians to 90 % of the frames, score the others: PSNR, SSIM, LPIPS, as JSON.
@@ -65,6 +68,7 @@ def evaluate_views(
             steps=steps,
             max_pixels=max_pixels,
             seed=seed,
+            refine=refine_poses,
             on_step=advance,
         )
     print(dumps(result), end='')

@@ -54,7 +54,8 @@ class Evidence:
         frames_duplicate: those left out because nothing had changed.
         frames_without_pose: those without a pose in the result.
         picture_width: of the pictures in which residuals are measured, pixels.
-        residual_median_px: median distance between seen and projected points, pixels.
+        residual_median_px: median distance between seen and projected points, pixels; NaN if no
+            point was seen.
         residual_p90_px: the distance that nine of ten stay below, pixels.
         weak_frames_share: frames in which few points fit, of the chosen ones.
         parallax_deg: angle between the first ray to a point and the one farthest from it; median

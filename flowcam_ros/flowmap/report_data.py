@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from flowcam_ros.flowmap.evidence import Verdict
-from flowcam_ros.flowmap.reconstruction import DepthMap
+from flowcam_ros.flowmap.reconstruction import DepthMap, Reconstruction
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.trajectory import Trajectory
 
@@ -135,6 +135,16 @@ class DepthStrip:
 
     name: str
     depth: DepthMap
+
+
+def depth_strips(reconstruction: Reconstruction, count: int = 4) -> tuple[DepthStrip, ...]:
+    """Return the depth maps of a few frames, evenly spread over the recording."""
+    frames = reconstruction.depth.frames()
+    if not frames or count < 1:
+        return ()
+    places = np.unique(np.linspace(0, len(frames) - 1, count + 2).round().astype(int)[1:-1])
+    chosen = [frames[place] for place in places]
+    return tuple(DepthStrip(reconstruction.names[k], reconstruction.depth[k]) for k in chosen)
 
 
 @dataclass(frozen=True)

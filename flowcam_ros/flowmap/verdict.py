@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from flowcam_ros.flowmap.evidence import Evidence, Finding, Level, Verdict
@@ -83,6 +84,13 @@ def _blur(e: Evidence) -> Iterator[Finding]:
 
 def _residuals(e: Evidence) -> Iterator[Finding]:
     if e.residual_median_px is None or e.picture_width is None:
+        return
+    if math.isnan(e.residual_median_px):
+        yield Finding(
+            Level.BAD,
+            'No point is seen by any frame, so nothing tells whether the poses are right.',
+            'Record with more texture and light in view, or check the mask.',
+        )
         return
     levels = [_grade(e.residual_median_px / e.picture_width, _MEDIAN_LIMITS)]
     what = f'The median reprojection residual is {pixels(e.residual_median_px)}'

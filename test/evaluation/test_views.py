@@ -16,14 +16,16 @@ import pytest
 import splats
 import torch
 from scipy.spatial.transform import Rotation
+from torch.nn import ParameterDict
 from view_scenes import FOCAL, HEIGHT, WIDTH, write_scene
 
 from flowcam_ros.errors import EvaluationError, FlowcamError, UsageError
 from flowcam_ros.evaluation.views.backend import SplatBackend, load_gsplat
 from flowcam_ros.evaluation.views.evaluate import evaluate_views, score_views
-from flowcam_ros.evaluation.views.fit import fit_gaussians, photometric_loss
+from flowcam_ros.evaluation.views.fit import fit_gaussians, photometric_loss, refine_poses
 from flowcam_ros.evaluation.views.gaussians import SH_CONSTANT, initial_gaussians
-from flowcam_ros.evaluation.views.pictures import load_pictures
+from flowcam_ros.evaluation.views.pictures import TargetPicture, load_pictures
+from flowcam_ros.evaluation.views.poses import PoseCorrections
 from flowcam_ros.evaluation.views.scene import ViewScene, read_view_scene, split
 from flowcam_ros.evaluation.views.scores import Scorer, psnr, ssim
 from flowcam_ros.sequences.colmap_model import ColmapPoints
@@ -211,21 +213,6 @@ def test_a_fit_makes_the_held_out_views_better(scene: ViewScene) -> None:
 
 
 @needs_torchmetrics
-def test_a_wrong_pose_is_seen_in_the_score(scene: ViewScene) -> None:
-    gaussians = initial_gaussians(scene.points, scene.radius())
-    with torch.no_grad():
-        gaussians['scales'] -= 0.9
-        gaussians['opacities'] += 5.0
-    right = load_pictures(scene.views[2:3], 700_000)[0]
-    turned = right.camera_from_world.clone()
-    turned[:3, :3] = torch.from_numpy(Rotation.from_euler('y', 3, degrees=True).as_matrix())
-    wrong = replace(right, camera_from_world=turned)
-    good, bad = score_views(gaussians, [right, wrong], PLAIN, Scorer(None, CPU))
-    assert good.psnr > bad.psnr + 3.0
-    assert good.ssim > bad.ssim + 0.2
-
-
-@needs_torchmetrics
 def test_the_strategy_of_gsplat_takes_our_gaussians(scene: ViewScene) -> None:
     gsplat = pytest.importorskip('gsplat', reason='gsplat is not installed (extra views)')
     options = {'refine_start_iter': 5, 'refine_every': 5, 'grow_grad2d': 0.0}
@@ -241,6 +228,77 @@ def test_the_strategy_of_gsplat_takes_our_gaussians(scene: ViewScene) -> None:
     fit_gaussians(gaussians, pictures, backend, radius=scene.radius(), steps=24)
     assert len(gaussians['means']) > 150
     assert {len(value) for value in gaussians.values()} == {len(gaussians['means'])}
+
+
+def opaque(scene: ViewScene) -> ParameterDict:
+    """Return Gaussians that look much like the wall without a fit."""
+    gaussians = initial_gaussians(scene.points, scene.radius())
+    with torch.no_grad():
+        gaussians['scales'] -= 0.9
+        gaussians['opacities'] += 5.0
+    return gaussians
+
+
+def turned(picture: TargetPicture, degrees: float) -> TargetPicture:
+    """Return the picture with its camera turned aside."""
+    aside = np.eye(4, dtype=np.float32)
+    aside[:3, :3] = Rotation.from_euler('y', degrees, degrees=True).as_matrix()
+    return replace(picture, camera_from_world=torch.from_numpy(aside) @ picture.camera_from_world)
+
+
+@needs_torchmetrics
+def test_a_wrong_pose_is_seen_in_the_score(scene: ViewScene) -> None:
+    right = load_pictures(scene.views[2:3], 700_000)[0]
+    scorer = Scorer(None, CPU)
+    good, bad = score_views(opaque(scene), [right, turned(right, 3.0)], PLAIN, scorer)
+    assert good.psnr > bad.psnr + 3.0
+    assert good.ssim > bad.ssim + 0.2
+
+
+@needs_torchmetrics
+def test_a_wrong_pose_is_found_again_under_fixed_gaussians(scene: ViewScene) -> None:
+    gaussians = opaque(scene)
+    before = {name: value.detach().clone() for name, value in gaussians.items()}
+    right = load_pictures(scene.views[2:3], 700_000)[0]
+    wrong = replace(turned(right, 1.5), name='wrong')
+    both = [right, wrong]
+    corrections = refine_poses(gaussians, both, PLAIN, radius=scene.radius(), steps=40)
+    scorer = Scorer(None, CPU)
+    _, bad = score_views(gaussians, both, PLAIN, scorer)
+    best, good = score_views(gaussians, both, PLAIN, scorer, corrections)
+    assert good.psnr == pytest.approx(best.psnr, abs=0.1)
+    assert good.psnr > bad.psnr + 0.8
+    for name, value in gaussians.items():
+        assert (value == before[name]).all() and value.requires_grad
+
+
+def test_a_correction_is_a_rigid_motion_in_camera_axes(scene: ViewScene) -> None:
+    picture = load_pictures(scene.views[3:4], 700_000)[0]
+    corrections = PoseCorrections([picture], 2.0, CPU)
+    assert (corrections.camera_from_world(picture) == picture.camera_from_world).all()
+    with torch.no_grad():
+        corrections.values[0] = torch.tensor([0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    moved = corrections.camera_from_world(picture)
+    assert moved[0, 3].item() == pytest.approx(picture.camera_from_world[0, 3].item() + 1.0)
+    with torch.no_grad():
+        corrections.values[0] = torch.tensor([0.0, 0.0, 0.0, 0.0, np.pi / 2, 0.0])
+    turn = corrections.camera_from_world(picture)[:3, :3].detach().numpy()
+    assert turn == pytest.approx(Rotation.from_euler('y', 90, degrees=True).as_matrix(), abs=1e-6)
+
+
+@needs_torchmetrics
+def test_poses_are_refined_only_when_asked_for(scene: ViewScene) -> None:
+    pictures = load_pictures(scene.views[:2], 700_000)
+    corrections = PoseCorrections(pictures, scene.radius(), CPU)
+    fit_gaussians(
+        opaque(scene), pictures, PLAIN, radius=scene.radius(), steps=4, corrections=corrections
+    )
+    assert (corrections.values.detach().abs().sum(dim=1) > 0).all()
+    few = replace(scene, views=scene.views[:6])
+    options = {'steps': 4, 'max_pixels': 700_000}
+    kept = evaluate_views(few, PLAIN, Scorer(None, CPU), CPU, **options)
+    again = evaluate_views(few, PLAIN, Scorer(None, CPU), CPU, **options)
+    assert kept.views == again.views
 
 
 @needs_torchmetrics

@@ -11,6 +11,7 @@ import pytest
 from refined import CAMERA, STEP_M, wall
 
 from flowcam_ros.flowmap.reconstruction import PointTracks, Reconstruction
+from flowcam_ros.flowmap.report_data import depth_strips
 from flowcam_ros.flowmap.track_measures import measure_tracks
 
 
@@ -106,3 +107,15 @@ def test_a_reconstruction_without_points_has_nothing_to_tell() -> None:
     assert math.isnan(measures.residuals.median)
     assert measures.weak_frames_share == 1.0
     assert measures.lengths.counts.sum() == 0
+
+
+@pytest.mark.parametrize(('frames', 'names'), [(1, ['000000']), (2, ['000000', '000001'])])
+def test_few_frames_are_all_shown(frames: int, names: list[str]) -> None:
+    strips = depth_strips(wall(frames=frames, points=2))
+    assert [strip.name for strip in strips] == [f'{name}.png' for name in names]
+
+
+def test_the_frames_shown_are_spread_over_the_recording() -> None:
+    strips = depth_strips(wall(frames=51, points=2), 4)
+    assert [strip.name for strip in strips] == [f'0000{k}.png' for k in (10, 20, 30, 40)]
+    assert depth_strips(wall(frames=3, points=2), 0) == ()

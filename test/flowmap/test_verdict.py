@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,7 @@ def test_a_good_result_is_called_good() -> None:
         ({'residual_median_px': 4.0}, Level.BAD, 'residual is 4.00 pixels'),
         ({'residual_p90_px': 5.0}, Level.WARNING, 'below 5.00 pixels'),
         ({'residual_p90_px': 25.0}, Level.BAD, 'below 25 pixels'),
+        ({'residual_median_px': math.nan}, Level.BAD, 'No point is seen'),
         ({'weak_frames_share': 0.1}, Level.WARNING, 'In 10 % of the chosen frames'),
         ({'weak_frames_share': 0.5}, Level.BAD, 'In 50 % of the chosen frames'),
         ({'parallax_deg': 1.0}, Level.WARNING, 'translation, depth and focal are uncertain'),

@@ -12,11 +12,15 @@ import torch
 from torch.nn import ParameterDict
 
 from flowcam_ros.evaluation.views.backend import SplatBackend
-from flowcam_ros.evaluation.views.fit import OnStep, fit_gaussians, render
+from flowcam_ros.evaluation.views.fit import OnStep, fit_gaussians, refine_poses, render
 from flowcam_ros.evaluation.views.gaussians import SH_DEGREE, initial_gaussians
 from flowcam_ros.evaluation.views.pictures import TargetPicture, load_pictures
+from flowcam_ros.evaluation.views.poses import PoseCorrections
 from flowcam_ros.evaluation.views.scene import ViewScene, split
 from flowcam_ros.evaluation.views.scores import Scorer, ViewScore
+
+# Steps in which a held-out view finds its place.
+_HELD_OUT_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -59,23 +63,48 @@ def evaluate_views(
     steps: int,
     max_pixels: int,
     seed: int = 0,
+    refine: bool = False,
     on_step: OnStep = lambda: None,
 ) -> ViewEvaluation:
     """Fit Gaussians to nine of ten views and score them on the others.
+
+    Args:
+        scene: views and points.
+        backend: gsplat.
+        scorer: on the same device.
+        device: to work on.
+        steps: of the fit.
+        max_pixels: larger pictures are reduced to this.
+        seed: of the order of the pictures.
+        refine: whether the poses are refined, too: those of the fitted views along with the
+            Gaussians, those of the others afterwards under the finished Gaussians.
+        on_step: is called after each step of the fit.
 
     Raises:
         EvaluationError: a picture cannot be read or is not of its camera's size, or the fit
             fails.
     """
+    corrections = None
     fitted, held_out = (load_pictures(part, max_pixels) for part in split(scene.views))
     radius = scene.radius()
     gaussians = initial_gaussians(scene.points, radius).to(device)
     begin = time.perf_counter()
     fit_gaussians(
-        gaussians, fitted, backend, radius=radius, steps=steps, seed=seed, on_step=on_step
+        gaussians,
+        fitted,
+        backend,
+        radius=radius,
+        steps=steps,
+        seed=seed,
+        corrections=PoseCorrections(fitted, radius, device) if refine else None,
+        on_step=on_step,
     )
     seconds = time.perf_counter() - begin
-    scores = score_views(gaussians, held_out, backend, scorer)
+    if refine:
+        corrections = refine_poses(
+            gaussians, held_out, backend, radius=radius, steps=_HELD_OUT_STEPS
+        )
+    scores = score_views(gaussians, held_out, backend, scorer, corrections)
     perceptual = [score.lpips for score in scores if score.lpips is not None]
     height, width = fitted[0].image.shape[:2]
     return ViewEvaluation(
@@ -98,13 +127,14 @@ def score_views(
     pictures: Sequence[TargetPicture],
     backend: SplatBackend,
     scorer: Scorer,
+    corrections: PoseCorrections | None = None,
 ) -> list[ViewScore]:
     """Return the score of each picture as the Gaussians show it."""
     device = gaussians['means'].device
     scores = []
     for picture in pictures:
         with torch.no_grad():
-            image, _ = render(gaussians, picture, backend, SH_DEGREE)
+            image, _ = render(gaussians, picture, backend, SH_DEGREE, corrections)
         truth, valid = picture.target(device)
         scores.append(scorer.score(picture.name, image, truth, valid))
     return scores
