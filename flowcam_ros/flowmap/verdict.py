@@ -130,7 +130,9 @@ def _parallax(e: Evidence) -> Iterator[Finding]:
             Level.GOOD, f'Points are seen from directions {e.parallax_deg:.1f}° apart (median).'
         )
         return
-    unknown = 'translation and depth are' if e.focal_known else 'translation, depth and focal are'
+    unknown = (
+        'translation and depth are' if e.focal_known else 'translation, depth and focal length are'
+    )
     pure = e.parallax_deg < bad
     yield Finding(
         Level.BAD if pure else Level.WARNING,

@@ -17,6 +17,9 @@ from flowcam_ros.visualization.report_parts import (
 )
 from flowcam_ros.visualization.svg import Chart, limits
 
+# More bars than this are thinner than a pixel: a line takes their place.
+_MOST_BARS = 450
+
 
 def loss_card(report: RefineReport) -> str:
     """Return the losses over the steps, one stage after the other."""
@@ -100,7 +103,10 @@ def residual_cards(report: RefineReport) -> str:
         (-0.5, len(medians) - 0.5), (0.0, limits(medians, np.zeros(1))[1]), size=(528.0, 260.0)
     )
     over.axes('frame', 'median residual [px]', whole_x=True)
-    over.bars(np.arange(len(medians) + 1) - 0.5, np.nan_to_num(medians), 'fill-estimate')
+    if len(medians) <= _MOST_BARS:
+        over.bars(np.arange(len(medians) + 1) - 0.5, np.nan_to_num(medians), 'fill-estimate')
+    else:
+        over.line(frames, medians, 'estimate')
     missing = frames[~np.isfinite(medians)]
     over.marks(missing, np.zeros(len(missing)), 'fill-error', 2.5)
     note = (

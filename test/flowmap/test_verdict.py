@@ -54,8 +54,12 @@ def test_a_good_result_is_called_good() -> None:
         ({'residual_median_px': math.nan}, Level.BAD, 'No point is seen'),
         ({'weak_frames_share': 0.1}, Level.WARNING, 'In 10 % of the chosen frames'),
         ({'weak_frames_share': 0.5}, Level.BAD, 'In 50 % of the chosen frames'),
-        ({'parallax_deg': 1.0}, Level.WARNING, 'translation, depth and focal are uncertain'),
-        ({'parallax_deg': 0.1}, Level.BAD, 'translation, depth and focal are unknown'),
+        (
+            {'parallax_deg': 1.0},
+            Level.WARNING,
+            'translation, depth and focal length are uncertain',
+        ),
+        ({'parallax_deg': 0.1}, Level.BAD, 'translation, depth and focal length are unknown'),
         (
             {'parallax_deg': 0.1, 'focal_known': True},
             Level.BAD,
