@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from flowcam_ros.errors import OutputError, UsageError
 
@@ -19,8 +20,11 @@ class OutputExists(OutputError, UsageError):
     exit_code = 2
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a new file through a temporary neighbour, so that it appears complete or not at all.
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write that becomes ``path`` when the block ends without an exception.
+
+    For what is too large to be made in memory; any exception, Ctrl-C included, removes it.
 
     Raises:
         OutputExists: ``path`` exists already; it is left alone.
@@ -30,7 +34,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     temporary = _neighbour(path)
     try:
         with temporary.open('xb') as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         check_new_file(path)
@@ -41,6 +45,17 @@ def write_bytes(path: Path, content: bytes) -> None:
         if isinstance(error, OSError):
             raise OutputError(f'{path}: cannot be written ({error.strerror})') from error
         raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a new file through a temporary neighbour, so that it appears complete or not at all.
+
+    Raises:
+        OutputExists: ``path`` exists already; it is left alone.
+        OutputError: the file cannot be written (no permission, disk full, ...).
+    """
+    with new_file(path) as file:
+        file.write(content)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -100,6 +115,18 @@ def new_folder(path: Path) -> Iterator[Path]:
             raise OutputError(f'{path}: cannot be moved into place ({error.strerror})') from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, inside one that is being written.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f'{path}: cannot be made ({error.strerror})') from error
 
 
 def _neighbour(path: Path) -> Path:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one place where core conventions become ROS ones: REP-103 axes, REP-105 frames, messages.
+"""Where core conventions become those of live ROS: REP-103 axes, REP-105 frames, messages.
 
 The core gives poses of the optical camera frame (x right, y down, z forward) in the world of the
 epoch's first camera. ROS wants the body frame (x forward, y left, z up) in an odometry frame.
@@ -18,14 +18,11 @@ from nav_msgs.msg import Odometry
 from std_msgs.msg import Header
 
 from flowcam_ros.geometry import se3
+from flowcam_ros.geometry.axes import BODY_FROM_OPTICAL
 from flowcam_ros.geometry.covariance import Matrix6, rotated, symmetric
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.estimate import PoseEstimate
 
-# Rotates optical axes (x right, y down, z forward) into body axes (x forward, y left, z up).
-BODY_FROM_OPTICAL: Matrix4 = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
 # Variance that says "unknown", as rtabmap and robot_localization users know it.
 UNKNOWN_VARIANCE = 9999.0
 # robot_localization takes a variance of zero for a mistake; no estimate is that sure.

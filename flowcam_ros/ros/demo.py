@@ -28,9 +28,10 @@ from flowcam_ros.cli.progress import progress
 from flowcam_ros.errors import FlowcamError
 from flowcam_ros.export.atomic import new_folder
 from flowcam_ros.geometry import se3
+from flowcam_ros.geometry.axes import BODY_FROM_OPTICAL
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.ros.child_process import ChildProcess
-from flowcam_ros.ros.conversions import BODY_FROM_OPTICAL, header, quaternion_msg, vector_msg
+from flowcam_ros.ros.conversions import header, quaternion_msg, vector_msg
 from flowcam_ros.ros.demo_result import DemoResult, cloud_stamp, picture_at
 from flowcam_ros.ros.isolation import isolated_environment
 from flowcam_ros.ros.transport import use_image_transport_profile

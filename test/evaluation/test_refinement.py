@@ -12,14 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refined import wall
 
 from flowcam_ros.errors import EvaluationError, FlowcamError
-from flowcam_ros.evaluation.refined_folder import RefinedFolder, read_refined_folder
+from flowcam_ros.evaluation.refined_folder import (
+    RefinedFolder,
+    read_refined_folder,
+    read_stored_depth,
+)
 from flowcam_ros.evaluation.refinement import evaluate_depth, evaluate_focal
+from flowcam_ros.export.colmap import write_colmap
+from flowcam_ros.export.depth_maps import write_depth_maps
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.distortion import distort
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.sequences.colmap_model import read_images, read_points
 from flowcam_ros.sequences.synthetic import SyntheticSequence, parse_synthetic
 
 PLAIN = 'synthetic:orbit?frames=4&width=160&height=120'
@@ -207,3 +215,25 @@ def test_damaged_depth_is_named(tmp_path: Path) -> None:
     np.savez(path, inverse_depth=np.zeros((2, 2)))
     with pytest.raises(EvaluationError, match='no stamp_ns'):
         evaluate_depth(refined, sequence, fit_scale=True)
+
+
+def test_what_the_exporters_write_is_read_back(tmp_path: Path) -> None:
+    world = wall(frames=5, points=20)
+    write_colmap(tmp_path, world)
+    write_depth_maps(tmp_path, world)
+    refined = read_refined_folder(tmp_path)
+    assert refined.camera == world.camera
+    assert len(refined.depth) == 5
+    stored = read_stored_depth(refined.depth[2])
+    written = world.depth[2]
+    assert stored.stamp_ns == world.trajectory.stamps_ns[2]
+    assert stored.camera == written.camera
+    assert (stored.inverse_depth == written.inverse_depth).all()
+    assert (stored.variance == written.variance).all()
+    images = read_images(tmp_path / 'sparse' / '0' / 'images.bin')
+    assert tuple(image.name for image in images) == world.names
+    for image, pose in zip(images, world.trajectory.world_from_camera, strict=True):
+        assert image.camera_from_world @ pose == pytest.approx(np.eye(4), abs=1e-12)
+    points = read_points(tmp_path / 'sparse' / '0' / 'points3D.bin')
+    assert (points.positions == world.points.positions).all()
+    assert (points.colors == world.points.colors).all()
