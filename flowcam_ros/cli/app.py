@@ -8,6 +8,7 @@ import typer
 from flowcam_ros.cli.config import config
 from flowcam_ros.cli.demo import demo
 from flowcam_ros.cli.evaluate import evaluate
+from flowcam_ros.cli.evaluate_views import evaluate_views
 from flowcam_ros.cli.node import node
 from flowcam_ros.cli.odometry import odometry
 from flowcam_ros.cli.play import play
@@ -23,5 +24,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (odometry, evaluate, record, demo, node, play, config, version):
+for command in (odometry, evaluate, evaluate_views, record, demo, node, play, config, version):
     app.command()(command)

@@ -14,11 +14,12 @@ from flowcam_ros.cli.inputs import Alignment, finite
 if TYPE_CHECKING:
     from flowcam_ros.evaluation.evaluate import Evaluation
     from flowcam_ros.geometry.trajectory import Trajectory
+    from flowcam_ros.sequences.sequence import Sequence
 
 
 def evaluate(
     trajectory: Annotated[
-        str, typer.Argument(metavar='TRAJECTORY', help='TUM file, or a folder that holds one.')
+        str, typer.Argument(metavar='TRAJECTORY', help='TUM file, or a folder with a result.')
     ],
     ground_truth: Annotated[
         str,
@@ -41,7 +42,10 @@ def evaluate(
         int, typer.Option(help='Poses over which relative errors are taken.', min=1)
     ] = 1,
 ) -> None:
-    """Print the errors of a trajectory as JSON: ATE, RPE, scale, coverage; lengths in metres."""
+    """Print the errors of a trajectory as JSON: ATE, RPE, scale, coverage; lengths in metres.
+
+    For a folder that holds a refined recording also those of focal length and depth.
+    """
     from flowcam_ros.evaluation.evaluate import evaluate as evaluate_trajectory
     from flowcam_ros.export.atomic import check_new_file
     from flowcam_ros.export.json_file import dumps
@@ -49,7 +53,8 @@ def evaluate(
     if plot is not None:
         check_new_file(plot)
     limit_ns = round(max_difference * 1e9)
-    estimate, truth = _read(trajectory, 'trajectory.tum'), _read_truth(ground_truth)
+    estimate = _read(trajectory, 'trajectory.tum')
+    truth, sequence = _read_truth(ground_truth)
     result = evaluate_trajectory(
         estimate, truth, align.value, max_difference_ns=limit_ns, delta=delta
     )
@@ -58,7 +63,8 @@ def evaluate(
 
         plot_evaluation(plot, estimate, truth, result, limit_ns)
         print(f'flowcam: wrote {plot}', file=sys.stderr)
-    print(dumps(as_json(result)), end='')
+    beside = _beside(Path(trajectory), sequence, align is Alignment.SIM3)
+    print(dumps({**as_json(result), **beside}), end='')
 
 
 def as_json(result: Evaluation) -> dict[str, object]:
@@ -77,6 +83,7 @@ def as_json(result: Evaluation) -> dict[str, object]:
         'ate_max': result.ate.max,
         'ate_percent': result.ate_percent,
         'ate_normalised': result.ate_normalised,
+        'ate_trace_normalised': result.ate_trace_normalised,
         'rpe': {
             'delta': result.rpe_delta,
             'translation': result.rpe_translation,
@@ -92,15 +99,30 @@ def _read(place: str, name: str) -> Trajectory:
     return read_trajectory(path / name if path.is_dir() else path)
 
 
-def _read_truth(place: str) -> Trajectory:
-    """Read a TUM file, or ask the sequence of that name for its true path."""
+def _read_truth(place: str) -> tuple[Trajectory, Sequence | None]:
+    """Read a TUM file, or ask the sequence of that name, which is given too, for its true path."""
     from flowcam_ros.errors import UsageError
 
     if Path(place).is_file() and Path(place).suffix in ('.tum', '.txt'):
-        return _read(place, '')
+        return _read(place, ''), None
     from flowcam_ros.sequences import open_sequence
 
-    truth = open_sequence(place).ground_truth()
+    sequence = open_sequence(place)
+    truth = sequence.ground_truth()
     if truth is None:
         raise UsageError(f'{place} does not know its true path; name a TUM file')
-    return truth
+    return truth, sequence
+
+
+def _beside(folder: Path, sequence: Sequence | None, fit_scale: bool) -> dict[str, object]:
+    """Return the errors of focal length and depth; None for what one of the sides has not."""
+    if sequence is None or not folder.is_dir():
+        return {'focal': None, 'depth': None}
+    from flowcam_ros.evaluation.refined_folder import read_refined_folder
+    from flowcam_ros.evaluation.refinement import evaluate_depth, evaluate_focal
+
+    refined = read_refined_folder(folder)
+    return {
+        'focal': evaluate_focal(refined, sequence),
+        'depth': evaluate_depth(refined, sequence, fit_scale=fit_scale),
+    }

@@ -10,12 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from flowcam_ros.errors import EvaluationError
+from flowcam_ros.evaluation.metrics import COINCIDENT
 from flowcam_ros.geometry.trajectory import Trajectory
 
 Points = Float[np.ndarray, 'n 3']
-
-# Spread of a point set, relative to its distance from the origin, below which it is one point.
-_COINCIDENT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def fit_similarity(source: Points, target: Points, with_scale: bool) -> Similari
         ('trajectory', source, source_centred),
         ('ground truth', target, target_centred),
     ):
-        if np.abs(centred).max() <= _COINCIDENT * max(1.0, float(np.abs(points).max())):
+        if np.abs(centred).max() <= COINCIDENT * max(1.0, float(np.abs(points).max())):
             raise EvaluationError(
                 f'all {count} matched poses of the {name} are in one place, so nothing can be '
                 'aligned; compare without alignment (--align none)'

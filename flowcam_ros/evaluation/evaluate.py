@@ -10,7 +10,12 @@ import numpy as np
 from flowcam_ros.errors import EvaluationError, UsageError
 from flowcam_ros.evaluation.alignment import Similarity, fit_similarity
 from flowcam_ros.evaluation.association import Indices, associate
-from flowcam_ros.evaluation.metrics import ErrorStatistics, position_errors, relative_errors
+from flowcam_ros.evaluation.metrics import (
+    ErrorStatistics,
+    position_errors,
+    relative_errors,
+    trace_normalised_error,
+)
 from flowcam_ros.geometry.trajectory import Trajectory
 
 ALIGNMENTS = ('sim3', 'se3', 'none')
@@ -33,6 +38,8 @@ class Evaluation:
         ate_percent: RMSE of it in percent of the path length; NaN when the truth stands still.
         ate_normalised: RMSE of it when the true positions are centred and scaled so that their
             squares sum to 1; NaN when the truth stands still.
+        ate_trace_normalised: the error by which FlowMap's paper compares, see
+            :func:`trace_normalised_error`; it has an alignment of its own, whatever ``align`` is.
         rpe_delta: number of matched poses over which relative errors are taken.
         rpe_translation: relative error, metres over ``rpe_delta`` poses; None with too few poses.
         rpe_rotation_deg: the same for the rotation, degrees.
@@ -49,6 +56,7 @@ class Evaluation:
     ate: ErrorStatistics
     ate_percent: float
     ate_normalised: float
+    ate_trace_normalised: float
     rpe_delta: int
     rpe_translation: ErrorStatistics | None
     rpe_rotation_deg: ErrorStatistics | None
@@ -98,6 +106,7 @@ def evaluate(
         ate=ate,
         ate_percent=100.0 * ate.rmse / length if length > 0 else float('nan'),
         ate_normalised=ate.rmse / spread if spread > 0 else float('nan'),
+        ate_trace_normalised=trace_normalised_error(matched.positions, truth.positions),
         rpe_delta=delta,
         rpe_translation=ErrorStatistics.of(translation) if len(translation) else None,
         rpe_rotation_deg=ErrorStatistics.of(rotation) if len(rotation) else None,

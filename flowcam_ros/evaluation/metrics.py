@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
 Poses = Float[np.ndarray, 'n 4 4']
+# Spread of a point set, relative to its distance from the origin, below which it is one point.
+COINCIDENT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,24 @@ def relative_errors(
         return np.empty(0), np.empty(0)
     angles = Rotation.from_matrix(error[:, :3, :3]).magnitude()
     return np.linalg.norm(error[:, :3, 3], axis=1), np.degrees(angles)
+
+
+def trace_normalised_error(
+    positions: Float[np.ndarray, 'n 3'], truth: Float[np.ndarray, 'n 3']
+) -> float:
+    """Return the trajectory error as FlowMap states it (Smith et al., 3DV 2025).
+
+    Both sets of camera centres are centred and scaled so that the trace of X X^T is 1; an
+    orthogonal map, which may be a reflection, and one more scale lay the first over the second;
+    what is left is the root of the mean square of all 3 N coordinates. Without the reflection it
+    would be 1 / sqrt(3) of the RMSE of Sim(3)-aligned positions over the spread of the truth.
+
+    Returns:
+        The error, without unit; NaN where either path stands still.
+    """
+    for points in (positions, truth):
+        spread = np.abs(points - points.mean(axis=0)).max()
+        if spread <= COINCIDENT * max(1.0, float(np.abs(points).max())):
+            return float('nan')
+    first, second, _ = procrustes(truth, positions)
+    return float(np.sqrt(np.mean(np.square(first - second))))

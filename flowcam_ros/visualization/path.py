@@ -33,10 +33,10 @@ class View:
         """Return where the positions lie in the view, metres."""
         return positions[:, self.axes] * self.signs
 
-    def labels(self) -> tuple[str, str]:
+    def labels(self, unit: str = 'm') -> tuple[str, str]:
         """Return the names of both axes with unit."""
         first, second = (
-            f'{"-" if sign < 0 else ""}{_NAMES[axis]} [m]'
+            f'{"-" if sign < 0 else ""}{_NAMES[axis]} [{unit}]'
             for axis, sign in zip(self.axes, self.signs, strict=True)
         )
         return first, second

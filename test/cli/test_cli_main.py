@@ -12,9 +12,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import typer
 import yaml
+from view_scenes import write_scene
 
 from flowcam_ros import __version__
 from flowcam_ros.cli.guard import run_app, separate_ros_arguments
@@ -26,7 +29,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Line = Callable[[subprocess.CompletedProcess[str]], str]
 Words = Callable[..., list[str]]
 
-COMMANDS = ('odometry', 'evaluate', 'record', 'demo', 'node', 'play', 'config', 'version')
+COMMANDS = (
+    'odometry', 'evaluate', 'evaluate-views', 'record', 'demo', 'node', 'play', 'config', 'version'
+)  # fmt: skip
 
 
 @pytest.mark.parametrize('name', COMMANDS)
@@ -263,10 +268,40 @@ def test_evaluate_prints_json(
     assert values['matched'] == values['poses'] == 6
     assert values['coverage'] == 1.0
     assert values['rpe']['translation']['rmse'] < 1e-9
+    assert values['ate_trace_normalised'] < 1e-9
+    assert values['focal'] is None and values['depth'] is None
     assert plot.read_bytes().startswith(b'\x89PNG')
     again = flowcam('evaluate', truth, truth, '--plot', plot)
     assert again.returncode == 2
     assert 'not overwritten' in error_line(again)
+
+
+def test_evaluate_looks_at_camera_and_depth_of_a_refined_folder(
+    flowcam: Run, recording: Path, tmp_path: Path, error_line: Line
+) -> None:
+    (tmp_path / 'depth').mkdir()
+    (tmp_path / 'trajectory.tum').write_bytes((recording / 'groundtruth.tum').read_bytes())
+    camera = {'width': 160, 'height': 120, 'fx': 153.0, 'fy': 153.0, 'cx': 80.0, 'cy': 60.0}
+    (tmp_path / 'run.json').write_text(json.dumps({'scale_source': 'none', 'camera': camera}))
+    matrix = np.array([[76.5, 0, 39.75], [0, 76.5, 29.75], [0, 0, 1]])
+    values = {
+        'inverse_depth': np.full((60, 80), 1 / 3.0, np.float32),  # the wall is at 2 m
+        'variance': np.full((60, 80), 1e-4, np.float32),
+        'K': matrix,
+        'stamp_ns': np.int64(100_000_000_000),
+    }
+    np.savez(tmp_path / 'depth' / '0000.npz', **values)
+    result = flowcam('evaluate', tmp_path, recording)
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert printed['focal']['error_percent'] == pytest.approx(2.0)
+    assert printed['depth']['scale'] == pytest.approx(2 / 3)
+    assert printed['depth']['abs_rel'] == pytest.approx(0.0, abs=1e-6)
+    assert printed['depth']['coverage'] == 1.0
+    (tmp_path / 'depth' / '0000.npz').write_bytes(b'')
+    broken = flowcam('evaluate', tmp_path, recording)
+    assert broken.returncode == 1
+    assert '0000.npz: not a depth map' in error_line(broken)
 
 
 @pytest.mark.parametrize(
@@ -302,3 +337,15 @@ def test_evaluate_wants_a_known_truth(
     assert 'no.tum does not exist' in error_line(missing)
     wrong = flowcam('evaluate', recording / 'groundtruth.tum', tmp_path / 'nothing')
     assert wrong.returncode == 2
+
+
+def test_evaluate_views_says_what_it_needs(flowcam: Run, tmp_path: Path, error_line: Line) -> None:
+    wrong = flowcam('evaluate-views', tmp_path)
+    assert wrong.returncode == 2
+    assert 'no sparse/0 in it' in error_line(wrong)
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    blind = flowcam('evaluate-views', write_scene(tmp_path / 'scene'))
+    assert blind.returncode == 1
+    assert 'needs an NVIDIA GPU with CUDA' in error_line(blind)
+    assert "pip install 'flowcam_ros[views]'" in error_line(blind)

@@ -15,6 +15,7 @@ from flowcam_ros.errors import EvaluationError, UsageError
 from flowcam_ros.evaluation.alignment import Similarity, fit_similarity
 from flowcam_ros.evaluation.association import associate
 from flowcam_ros.evaluation.evaluate import evaluate
+from flowcam_ros.evaluation.metrics import trace_normalised_error
 from flowcam_ros.geometry.trajectory import Trajectory
 
 SECOND = 1_000_000_000
@@ -144,6 +145,39 @@ def test_normalised_error_does_not_depend_on_the_unit() -> None:
     large = evaluate(larger.apply(estimate), larger.apply(truth), 'sim3')
     assert large.ate_normalised == pytest.approx(small.ate_normalised, rel=1e-9)
     assert large.ate_percent == pytest.approx(small.ate_percent, rel=1e-9)
+
+
+def test_trace_normalised_error_by_hand() -> None:
+    # A square whose corners are lifted by +h and -h in turn: no similarity does better than none.
+    h = 0.5
+    square = np.array([[1.0, 1, 0], [1, -1, 0], [-1, -1, 0], [-1, 1, 0]])
+    lifted = square + np.array([[0, 0, h], [0, 0, -h], [0, 0, h], [0, 0, -h]])
+    # Traces 8 and 8 + 4 h^2; the cosine between the two, normalised, is the square root of their
+    # ratio, and what is left after the best scale is 1 minus its square.
+    left = 1.0 - 8.0 / (8.0 + 4.0 * h**2)
+    expected = math.sqrt(left / 12.0)
+    assert trace_normalised_error(lifted, square) == pytest.approx(expected)
+
+
+def test_trace_normalised_error_is_a_share_of_the_usual_one() -> None:
+    truth = wandering(5)
+    result = evaluate(disturbed(truth, 6, scale=0.3), truth, 'sim3')
+    assert result.ate_trace_normalised * math.sqrt(3) == pytest.approx(result.ate_normalised)
+    again = evaluate(disturbed(truth, 6, scale=0.3), truth, 'none')
+    assert again.ate_trace_normalised == pytest.approx(result.ate_trace_normalised)
+
+
+def test_trace_normalised_error_allows_a_reflection() -> None:
+    points = wandering(3).positions
+    assert trace_normalised_error(points * [-2.0, 2.0, 2.0], points) == pytest.approx(
+        0.0, abs=1e-9
+    )
+
+
+def test_trace_normalised_error_of_standing_still_is_unknown() -> None:
+    truth = wandering(0)
+    for one, other in ((standing(truth), truth), (truth, standing(truth))):
+        assert math.isnan(trace_normalised_error(one.positions, other.positions))
 
 
 def test_coverage_counts_missing_poses() -> None:
