@@ -40,24 +40,26 @@ def round_trip_confidence(
     small = [cv2.resize(i, half, interpolation=cv2.INTER_AREA) for i in (target, source)]
     back = matcher(small[0], small[1])
     forward = cv2.resize(displacement, half, interpolation=cv2.INTER_AREA) * scale
-    gap = (forward + _followed(back, forward)) / scale
+    gap = (forward + followed(back, forward)) / scale
     error = cv2.magnitude(gap[..., 0], gap[..., 1])
     error = cv2.resize(error, (width, height), interpolation=cv2.INTER_LINEAR)
     confidence: np.ndarray = 1.0 - error / np.float32(max_inconsistency)
     return np.maximum(confidence, 0.0, out=confidence)
 
 
-def _followed(
-    back: Float[np.ndarray, 'height width 2'], forward: Float[np.ndarray, 'height width 2']
-) -> Float[np.ndarray, 'height width 2']:
-    """Return the displacement back from where each pixel went."""
-    height, width = forward.shape[:2]
+def followed(
+    values: Float[np.ndarray, 'height width *channels'],
+    displacement: Float[np.ndarray, 'height width 2'],
+    outside: float = _ASTRAY,
+) -> Float[np.ndarray, 'height width *channels']:
+    """Return the values where each pixel went; ``outside`` where it left the picture."""
+    height, width = displacement.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return cv2.remap(
-        back,
-        x + forward[..., 0],
-        y + forward[..., 1],
+        values,
+        x + displacement[..., 0],
+        y + displacement[..., 1],
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(_ASTRAY, _ASTRAY),
+        borderValue=(outside, outside),
     )

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results kept on disk, found again by what they were computed from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from flowcam_ros.correspondence.pictures import Pictures
+from flowcam_ros.errors import OutputError
+
+Arrays = dict[str, np.ndarray]
+_SUFFIX = '.npz'
+# What reading a file with wrong bytes can end in.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
+
+
+def digest_of_pictures(pictures: Pictures) -> str:
+    """Return a text that differs when a picture or a mask does."""
+    digest = hashlib.blake2b(digest_size=16)
+    for index in range(len(pictures)):
+        usable = pictures.usable(index)
+        for part in (pictures.grey(index), np.zeros((0, 0)) if usable is None else usable):
+            digest.update(repr((part.shape, str(part.dtype))).encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
+def cache_key(kind: str, *parts: Mapping[str, object] | str) -> str:
+    """Return the name of a result.
+
+    It changes with the parts, with the code of this package and with the version of OpenCV.
+
+    Args:
+        kind: what it is a result of, a word.
+        parts: what it depends on: texts such as :func:`digest_of_pictures`, and options.
+    """
+    text = json.dumps([kind, _code_version(), cv2.__version__, np.__version__, *parts])
+    return f'{kind}-{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}'
+
+
+@lru_cache(maxsize=1)
+def _code_version() -> str:
+    """Return a digest of the source of this package, as results follow from it."""
+    digest = hashlib.blake2b(digest_size=16)
+    folder = resources.files('flowcam_ros.correspondence')
+    for file in sorted(folder.iterdir(), key=lambda f: f.name):
+        if file.name.endswith('.py'):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+class ResultCache:
+    """A folder of arrays, bounded in size; those not used for longest go first.
+
+    A file that is damaged counts as not there. A folder that cannot be written keeps nothing, and
+    what was computed is returned all the same.
+
+    Args:
+        folder: made when the first result is kept.
+        max_bytes: most that the folder may hold.
+
+    Raises:
+        OutputError: something that is no folder has its name.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f'{folder}: the cache needs a folder, and this is a file')
+        self._folder = folder
+        self._max_bytes = max_bytes
+
+    def result(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Return what was kept under ``key``, else compute and keep it.
+
+        Args:
+            key: from :func:`cache_key`.
+            compute: returns arrays by name; none of Python objects.
+        """
+        path = self._folder / (key + _SUFFIX)
+        found = _read(path)
+        if found is not None:
+            return found
+        result = compute()
+        if any(a.dtype.hasobject for a in result.values()):
+            raise TypeError(f'{key}: Python objects are not kept in the cache')
+        with contextlib.suppress(OSError):
+            self._keep(path, result)
+        return result
+
+    def _keep(self, path: Path, arrays: Arrays) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}')
+        try:
+            with temporary.open('xb') as file:
+                np.savez(file, **arrays)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._make_room(path)
+
+    def _make_room(self, newest: Path) -> None:
+        """Remove what was not used for longest until the rest fits; the newest stays."""
+        files = [(f.stat(), f) for f in self._folder.glob('*' + _SUFFIX) if f != newest]
+        total = newest.stat().st_size + sum(s.st_size for s, _ in files)
+        for stat, file in sorted(files, key=lambda f: f[0].st_mtime_ns):
+            if total <= self._max_bytes:
+                return
+            file.unlink(missing_ok=True)
+            total -= stat.st_size
+
+
+def _read(path: Path) -> Arrays | None:
+    """Return the arrays of a file and note that it was used; None if it is damaged or absent."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        os.utime(path)
+    except _DAMAGE:
+        return None
+    return arrays

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Features of two pictures that are each other's nearest, and nearer than the second nearest."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+
+# Unit vectors farther apart than this are no match, whatever the second nearest.
+_MAX_DISTANCE = 0.7
+
+
+def unit_vectors(descriptors: UInt8[np.ndarray, 'n d']) -> Float32[np.ndarray, 'n d']:
+    """Return descriptors as vectors of length 1, as :func:`match` wants them."""
+    values = descriptors.astype(np.float32)
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    return values / np.maximum(length, np.float32(1e-9))
+
+
+def match(
+    first: Float32[np.ndarray, 'n d'], second: Float32[np.ndarray, 'm d'], ratio: float
+) -> Int32[np.ndarray, 'k 2']:
+    """Return indices of mutual nearest neighbours that pass Lowe's ratio test (2004) both ways.
+
+    Args:
+        first: unit vectors of one picture.
+        second: those of the other.
+        ratio: how many times as far the second nearest must be, its inverse.
+    """
+    if len(first) < 2 or len(second) < 2:
+        return np.zeros((0, 2), np.int32)
+    alike = first @ second.T
+    there = alike.argmax(1)
+    back = alike.argmax(0)
+    own = np.flatnonzero(back[there] == np.arange(len(first)))
+    other = there[own]
+    best = alike[own, other]
+    alike[own, other] = -1.0
+    rival = np.maximum(alike[own].max(1), alike[:, other].max(0))
+    distance = np.sqrt(np.maximum(2.0 - 2.0 * best, 0.0))
+    clear = distance < ratio * np.sqrt(np.maximum(2.0 - 2.0 * rival, 0.0))
+    kept = clear & (distance < _MAX_DISTANCE)
+    return np.stack([own[kept], other[kept]], 1).astype(np.int32)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs of pictures that see the same place, and what corresponds in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Int32
+
+from flowcam_ros.correspondence.config import PairConfig
+from flowcam_ros.correspondence.features import Features
+from flowcam_ros.correspondence.matching import match, unit_vectors
+from flowcam_ros.correspondence.retrieval import candidates, picture_descriptors
+
+# How far from its epipolar line a match may lie, of the longer side of the picture.
+_TOLERANCE = 0.002
+_CONFIDENCE = 0.999
+_MAX_ITERATIONS = 5000
+
+
+@dataclass(frozen=True)
+class PairMatches:
+    """Verified matches between two pictures; N of them.
+
+    Attributes:
+        first: number of the picture that comes first.
+        second: number of the other.
+        index: (N, 2) into the features of the first and of the second.
+        source: (N, 2) pixels in the first.
+        target: (N, 2) pixels in the second.
+        planar: share of the matches that one homography explains, 0 to 1: near 1 where the camera
+            only turned, or saw a plane.
+    """
+
+    first: int
+    second: int
+    index: Int32[np.ndarray, 'n 2']
+    source: Float32[np.ndarray, 'n 2']
+    target: Float32[np.ndarray, 'n 2']
+    planar: float
+
+
+def find_pairs(
+    features: Sequence[Features], size: tuple[int, int], config: PairConfig
+) -> list[PairMatches]:
+    """Return the verified pairs, in the order of their pictures.
+
+    Args:
+        features: of each picture, in the order of time.
+        size: height and width of the pictures.
+        config: which pairs are tried, and when they count.
+    """
+    matcher = PairMatcher(features, size, config)
+    wanted = set(pairs_in_time(len(features), config))
+    apart = config.neighbours + 1
+    wanted.update(candidates(picture_descriptors(features), config.loop_candidates, apart))
+    return matcher.verified(sorted(wanted))
+
+
+def pairs_in_time(pictures: int, config: PairConfig) -> list[tuple[int, int]]:
+    """Return the pairs of neighbours: all within ``neighbours``, and doubled steps beyond."""
+    steps = list(range(1, config.neighbours + 1))
+    for power in range(1, config.wider_steps + 1):
+        steps.append(config.neighbours * 2**power)
+    return [(i, i + step) for step in steps for i in range(pictures - step)]
+
+
+class PairMatcher:
+    """Matches pairs of pictures and checks them by geometry.
+
+    Args:
+        features: of each picture.
+        size: height and width of the pictures.
+        config: when a pair counts.
+    """
+
+    def __init__(
+        self, features: Sequence[Features], size: tuple[int, int], config: PairConfig
+    ) -> None:
+        self._features = features
+        self._vectors = [unit_vectors(f.descriptors) for f in features]
+        self._tolerance = max(1.0, _TOLERANCE * max(size))
+        self._config = config
+
+    def verified(self, pairs: Iterable[tuple[int, int]]) -> list[PairMatches]:
+        """Return those of the pairs that hold, in the order given."""
+        found = (self.pair(first, second) for first, second in pairs)
+        return [p for p in found if p is not None]
+
+    def pair(self, first: int, second: int) -> PairMatches | None:
+        """Return what corresponds in two pictures; None if too little does."""
+        index = match(self._vectors[first], self._vectors[second], self._config.ratio)
+        source = self._features[first].pixels[index[:, 0]]
+        target = self._features[second].pixels[index[:, 1]]
+        kept = on_epipolar_lines(source, target, self._tolerance)
+        if kept.sum() < self._config.min_matches:
+            return None
+        index, source, target = index[kept], source[kept], target[kept]
+        planar = share_of_a_plane(source, target, self._tolerance)
+        return PairMatches(first, second, index, source, target, planar)
+
+
+def on_epipolar_lines(
+    source: Float32[np.ndarray, 'n 2'], target: Float32[np.ndarray, 'n 2'], tolerance: float
+) -> Bool[np.ndarray, ' n']:
+    """Return which matches one fundamental matrix explains (MAGSAC++, Barath et al. 2020).
+
+    The same matches always give the same answer.
+
+    Args:
+        source: pixels in one picture.
+        target: pixels in the other.
+        tolerance: distance from the epipolar line, pixels.
+    """
+    nothing = np.zeros(len(source), bool)
+    if len(source) < 8:
+        return nothing
+    try:
+        _, mask = cv2.findFundamentalMat(
+            source, target, cv2.USAC_MAGSAC, tolerance, _CONFIDENCE, _MAX_ITERATIONS
+        )
+    except cv2.error:  # no model at all in some degenerate sets
+        return nothing
+    return nothing if mask is None else mask.ravel() > 0
+
+
+def share_of_a_plane(
+    source: Float32[np.ndarray, 'n 2'], target: Float32[np.ndarray, 'n 2'], tolerance: float
+) -> float:
+    """Return the share of matches that one homography explains."""
+    if len(source) < 4:
+        return 0.0
+    try:
+        _, mask = cv2.findHomography(
+            source,
+            target,
+            cv2.USAC_MAGSAC,
+            tolerance,
+            maxIters=_MAX_ITERATIONS,
+            confidence=_CONFIDENCE,
+        )
+    except cv2.error:  # as above
+        return 0.0
+    return 0.0 if mask is None else float(mask.mean())

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which pictures look like the same place: VLAD (Jegou et al. 2010) of a recording's features.
+
+The vocabulary is learnt from the recording itself, so nothing has to be shipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from flowcam_ros.correspondence.features import DESCRIPTOR, Features
+from flowcam_ros.correspondence.matching import unit_vectors
+
+_WORDS = 32
+_DIMENSIONS = 256
+_SAMPLE = 20_000
+_ROUNDS = 12
+
+
+def picture_descriptors(features: Sequence[Features]) -> Float32[np.ndarray, 'pictures d']:
+    """Return a unit vector for each picture; the more alike, the larger the product of two.
+
+    A picture without features has zeros.
+    """
+    words = _vocabulary(_sample(features))
+    raw = np.stack([_vlad(unit_vectors(f.descriptors), words) for f in features])
+    return _reduced(raw)
+
+
+def candidates(
+    descriptors: Float32[np.ndarray, 'pictures d'], count: int, apart: int
+) -> list[tuple[int, int]]:
+    """Return pairs (first < second) of pictures that look alike, the most alike first.
+
+    Args:
+        descriptors: from :func:`picture_descriptors`.
+        count: most partners that each picture asks for.
+        apart: least distance of the two in the order of pictures.
+    """
+    alike = descriptors @ descriptors.T
+    index = np.arange(len(alike))
+    alike[np.abs(index[:, None] - index) < apart] = -np.inf
+    partners = np.argsort(-alike, axis=1, kind='stable')[:, :count]
+    asked = np.stack([np.repeat(index, partners.shape[1]), partners.ravel()], 1)
+    asked = asked[np.isfinite(alike[asked[:, 0], asked[:, 1]])]
+    pairs = np.unique(np.sort(asked, axis=1), axis=0)
+    order = np.argsort(-alike[pairs[:, 0], pairs[:, 1]], kind='stable')
+    return [(int(a), int(b)) for a, b in pairs[order]]
+
+
+def _sample(features: Sequence[Features]) -> Float32[np.ndarray, 'n d']:
+    """Return descriptors from all pictures, evenly."""
+    total = sum(len(f) for f in features)
+    step = max(1, -(-total // _SAMPLE))
+    return unit_vectors(np.concatenate([f.descriptors for f in features])[::step])
+
+
+def _vocabulary(sample: Float32[np.ndarray, 'n d']) -> Float32[np.ndarray, 'words d']:
+    """Return the centres of k-means; fewer if there are few features."""
+    count = min(_WORDS, len(sample))
+    if count == 0:
+        return np.zeros((1, DESCRIPTOR), np.float32)
+    start = np.random.default_rng(0).choice(len(sample), count, replace=False)
+    words = sample[np.sort(start)]
+    for _ in range(_ROUNDS):
+        nearest = _nearest(sample, words)
+        size = np.bincount(nearest, minlength=count)
+        total = np.zeros_like(words)
+        np.add.at(total, nearest, sample)
+        words = np.where(size[:, None] > 0, total / np.maximum(size, 1)[:, None], words)
+        words = words.astype(np.float32)
+    return words
+
+
+def _nearest(
+    vectors: Float32[np.ndarray, 'n d'], words: Float32[np.ndarray, 'words d']
+) -> Int64[np.ndarray, ' n']:
+    return (vectors @ words.T - 0.5 * (words * words).sum(1)).argmax(1)
+
+
+def _vlad(
+    vectors: Float32[np.ndarray, 'n d'], words: Float32[np.ndarray, 'words d']
+) -> Float32[np.ndarray, ' wide']:
+    """Return the sums of differences to the nearest words, each word's normalised."""
+    sums = np.zeros_like(words)
+    if len(vectors):
+        nearest = _nearest(vectors, words)
+        np.add.at(sums, nearest, vectors - words[nearest])
+    return _normalised(_normalised(sums).ravel()[None])[0]
+
+
+def _reduced(raw: Float32[np.ndarray, 'pictures wide']) -> Float32[np.ndarray, 'pictures d']:
+    """Return the principal components, which leave out what all pictures have in common."""
+    known: np.ndarray = np.any(raw, axis=1)
+    centred = np.where(known[:, None], raw - raw[known].mean(0) if known.any() else raw, 0.0)
+    left, strength, _ = np.linalg.svd(centred, full_matrices=False)
+    kept = min(_DIMENSIONS, len(strength))
+    return _normalised((left[:, :kept] * strength[:kept]).astype(np.float32))
+
+
+def _normalised(vectors: Float32[np.ndarray, 'n d']) -> Float32[np.ndarray, 'n d']:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(length, 1e-9)).astype(np.float32)

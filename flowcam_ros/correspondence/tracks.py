@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Points of the world seen in several pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64, UInt8
+
+from flowcam_ros.correspondence.features import Features
+from flowcam_ros.correspondence.pairs import PairMatches
+from flowcam_ros.correspondence.pictures import Pictures
+
+# Standard deviation of a coordinate of a SIFT feature, pixels.
+_FEATURE_SIGMA = 0.6
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Observations, sorted by point, then by frame; M of them.
+
+    Each point is seen in at least two frames, and once in each.
+
+    Attributes:
+        point: (M,) which point, 0, 1, 2 ...
+        frame: (M,) in which picture.
+        pixel: (M, 2) where (x, y).
+        sigma: (M,) standard deviation of a coordinate, pixels.
+    """
+
+    point: Int64[np.ndarray, ' m']
+    frame: Int64[np.ndarray, ' m']
+    pixel: Float32[np.ndarray, 'm 2']
+    sigma: Float32[np.ndarray, ' m']
+
+    def __len__(self) -> int:
+        """Return how many observations there are."""
+        return len(self.point)
+
+    @property
+    def points(self) -> int:
+        """How many points there are."""
+        return int(self.point[-1]) + 1 if len(self.point) else 0
+
+
+@runtime_checkable
+class TrackEstimator(Protocol):
+    """Follows points through the pictures of a recording."""
+
+    def track(self, pictures: Pictures) -> Tracks:
+        """Return the points that were followed, in pixels of the pictures."""
+        ...
+
+
+def no_tracks() -> Tracks:
+    """Return tracks without any point."""
+    none = np.zeros(0, np.int64)
+    return Tracks(none, none, np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
+
+
+def sorted_tracks(
+    point: Int64[np.ndarray, ' m'],
+    frame: Int64[np.ndarray, ' m'],
+    pixel: Float32[np.ndarray, 'm 2'],
+    sigma: Float32[np.ndarray, ' m'],
+) -> Tracks:
+    """Return observations in any order as tracks; points seen once are left out."""
+    order = np.lexsort((frame, point))
+    _, number, seen = np.unique(point[order], return_inverse=True, return_counts=True)
+    kept = seen[number] > 1
+    order = order[kept]
+    number = np.unique(number[kept], return_inverse=True)[1].astype(np.int64)
+    return Tracks(number, frame[order], pixel[order], sigma[order])
+
+
+def joined(*tracks: Tracks) -> Tracks:
+    """Return all tracks together; the points are numbered anew, in the order given."""
+    first = np.cumsum([0, *(t.points for t in tracks)])
+    parts = [t.point + first[i] for i, t in enumerate(tracks)]
+    none = no_tracks()
+    return Tracks(
+        np.concatenate([none.point, *parts]),
+        np.concatenate([none.frame, *(t.frame for t in tracks)]),
+        np.concatenate([none.pixel, *(t.pixel for t in tracks)]),
+        np.concatenate([none.sigma, *(t.sigma for t in tracks)]),
+    )
+
+
+def tracks_of_matches(features: Sequence[Features], pairs: Sequence[PairMatches]) -> Tracks:
+    """Return the points that matches add up to.
+
+    Pairs are taken in the order of their number of matches. A match whose two tracks have a
+    picture in common, where they are at different features, is left out.
+
+    Args:
+        features: of each picture.
+        pairs: verified matches between them.
+    """
+    first = np.cumsum([0, *(len(f) for f in features)])
+    if not pairs:
+        return no_tracks()
+    links = _Links(np.repeat(np.arange(len(features)), np.diff(first)), len(features))
+    for pair in sorted(pairs, key=lambda p: -len(p.index)):
+        index = pair.index.astype(np.int64)
+        links.add(index[:, 0] + first[pair.first], index[:, 1] + first[pair.second])
+    pixel = np.concatenate([f.pixels for f in features])
+    sigma = np.full(len(pixel), _FEATURE_SIGMA, np.float32)
+    return sorted_tracks(links.roots(np.arange(first[-1])), links.frame, pixel, sigma)
+
+
+class _Links:
+    """Union-find over features, whole pairs of pictures at once.
+
+    The matches of one pair join tracks two by two: as each feature has one match, and a track that
+    has features in both pictures may not take another, no track takes part in two joins. So the
+    joins do not depend on their order, and numpy does them together.
+    """
+
+    def __init__(self, frame: Int64[np.ndarray, ' n'], frames: int) -> None:
+        self.frame = frame
+        self._parent = np.arange(len(frame))
+        self._seen: UInt8[np.ndarray, 'n bytes'] = np.zeros(
+            (len(frame), -(-frames // 8)), np.uint8
+        )
+        self._seen[self._parent, frame >> 3] = 1 << (frame & 7)
+
+    def add(self, source: Int64[np.ndarray, ' k'], target: Int64[np.ndarray, ' k']) -> None:
+        """Join the tracks of matched features, where they see no picture twice."""
+        one, other = self.roots(source), self.roots(target)
+        free: Bool[np.ndarray, ' k'] = ~(self._seen[one] & self._seen[other]).any(1)
+        one, other = one[free], other[free]
+        self._parent[other] = one
+        self._seen[one] |= self._seen[other]
+
+    def roots(self, nodes: Int64[np.ndarray, ' k']) -> Int64[np.ndarray, ' k']:
+        """Return the feature that stands for each one's track."""
+        found = self._parent[nodes]
+        while True:
+            above = self._parent[found]
+            if (above == found).all():
+                self._parent[nodes] = found
+                return found
+            found = above
