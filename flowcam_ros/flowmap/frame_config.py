@@ -13,7 +13,7 @@ class FrameChoiceConfig:
     """Which frames of a recording take part in the optimisation."""
 
     step: float = option(
-        0.02,
+        0.012,
         'Motion of the picture from one chosen frame to the next, median over its pixels.',
         unit='share of the width',
         ge=0.001,
