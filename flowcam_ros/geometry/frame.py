@@ -45,6 +45,7 @@ class Frame:
         right: the right image of a stereo pair, if any.
         mask: True where pixels may be used; None means everywhere.
         frame_id: name of the camera's optical frame.
+        name: of the picture's file; '' where it comes from none.
     """
 
     stamp_ns: int
@@ -54,3 +55,4 @@ class Frame:
     right: StereoImage | None = None
     mask: Bool[np.ndarray, 'height width'] | None = None
     frame_id: str = 'camera_optical_frame'
+    name: str = ''

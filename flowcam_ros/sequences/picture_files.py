@@ -101,7 +101,8 @@ class PictureSequence:
         image = read_image(entry.image)
         height, width = image.shape[:2]
         camera = fit_camera(self._calibration.camera, width, height)
-        return Frame(entry.stamp_ns, image, camera, mask=self._mask.for_size(width, height))
+        mask = self._mask.for_size(width, height)
+        return Frame(entry.stamp_ns, image, camera, mask=mask, name=entry.image.name)
 
     def _with_depth(self, frame: Frame, entry: PictureEntry) -> Frame:
         if entry.depth is None:
