@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the poses of the optimisation to the most precise ones: bundle adjustment of the tracks.
+
+Depth by a network and poses in closed form get near the minimum from anywhere; gradient descent
+then takes thousands of steps for the last percent. Second-order steps on the tracks take twenty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from flowcam_ros.correspondence.tracks import Tracks
+from flowcam_ros.flowmap.bundle import BundleFit, adjust
+from flowcam_ros.flowmap.bundle_problem import BundleProblem, BundleState, Charts, LensPrior
+from flowcam_ros.flowmap.lens import (
+    CENTRE_X,
+    CENTRE_Y,
+    FOCAL,
+    LENS_NUMBERS,
+    RADIAL_1,
+    RADIAL_2,
+    Lens,
+)
+from flowcam_ros.flowmap.maps import Maps
+from flowcam_ros.flowmap.polish_config import PolishConfig
+from flowcam_ros.flowmap.track_depth import held, observations_of, placed_points, selected
+
+OnPolish = Callable[[str, int, float, float], None]
+
+
+@dataclass(frozen=True)
+class Polished:
+    """Result of :func:`polish`.
+
+    Attributes:
+        poses: (f, 4, 4) world_from_camera.
+        lens: of the tracking pictures.
+        focal_log_sigma: standard deviation of the logarithm of the focal length; 0 if it was known.
+        points: (p, 3) in the world, those that hold.
+        tracks: their observations.
+        error_px: (m,) distance of each observation from its point, pixels.
+        scale: factor by which errors exceed what the tracks say about themselves.
+        rejected_share: of the observations.
+    """
+
+    poses: Float[Tensor, 'f 4 4']
+    lens: Lens
+    focal_log_sigma: float
+    points: Float[np.ndarray, 'p 3']
+    tracks: Tracks
+    error_px: Float[np.ndarray, ' m']
+    scale: float
+    rejected_share: float
+
+
+def polish(
+    tracks: Tracks,
+    maps: Maps,
+    lens: Lens,
+    poses: Float[Tensor, 'f 4 4'],
+    prior: LensPrior,
+    config: PolishConfig,
+    on_step: OnPolish,
+) -> Polished:
+    """Adjust poses, lens and points; first with the lens as it is, then all, then without outliers.
+
+    Args:
+        tracks: observations in tracking pictures; every frame must have some.
+        maps: depth to begin with.
+        lens: to begin with.
+        poses: world_from_camera to begin with.
+        prior: what of the lens is free, and what is known of it.
+        config: number of steps.
+        on_step: told stage, step, scale of the errors and focal length; may raise to cancel.
+    """
+    charts, points = placed_points(tracks, maps, lens, poses)
+    fixed = LensPrior(prior.numbers, torch.zeros_like(prior.information), prior.free & False)
+    state = BundleState(poses, lens, points)
+    observations = observations_of(tracks, poses.device)
+
+    def told(stage: str) -> Callable[[int, float], None]:
+        return lambda step, scale: on_step(stage, step, scale, state.lens.focal)
+
+    state = adjust(
+        BundleProblem(charts, observations, fixed), state, config.steps, told('poses')
+    ).state
+    problem = BundleProblem(charts, observations, prior)
+    fit = adjust(problem, state, config.steps, told('lens'))
+    kept = held(fit.at, observations, charts, fit.scale)
+    good, old = selected(tracks, kept)
+    index = torch.from_numpy(old).to(poses.device)
+    charts = Charts(charts.origin[index], charts.axes[index])
+    state = BundleState(fit.state.poses, fit.state.lens, fit.state.points[index])
+    problem = BundleProblem(charts, observations_of(good, poses.device), prior)
+    fit = adjust(problem, state, config.steps, told('inliers'))
+    share = 1.0 - len(good) / max(len(tracks), 1)
+    return _result(problem, fit, charts, good, prior, share)
+
+
+def _result(
+    problem: BundleProblem,
+    fit: BundleFit,
+    charts: Charts,
+    tracks: Tracks,
+    prior: LensPrior,
+    rejected: float,
+) -> Polished:
+    at = fit.at
+    return Polished(
+        at.state.poses,
+        at.state.lens,
+        _focal_log_sigma(problem, fit, prior),
+        charts.world(at.state.points).cpu().numpy(),
+        tracks,
+        at.residual[:, :2].norm(dim=-1).cpu().numpy(),
+        fit.scale,
+        rejected,
+    )
+
+
+def _focal_log_sigma(problem: BundleProblem, fit: BundleFit, prior: LensPrior) -> float:
+    if not bool(prior.free[FOCAL]):
+        return 0.0
+    covariance = problem.system(fit.at, fit.scale).covariance(0)
+    place = 6 * len(fit.state.poses) + int(prior.free[:FOCAL].sum())
+    return float(covariance[place, place].clamp_min(0.0).sqrt() / fit.state.lens.focal)
+
+
+def lens_prior(
+    lens: Lens, known: bool, centre: bool, size: tuple[int, int], config: PolishConfig
+) -> LensPrior:
+    """Return what is known of a lens.
+
+    Args:
+        lens: as it is believed to be.
+        known: nothing of it is to change.
+        centre: the principal point is to be found, too.
+        size: width and height of the tracking pictures.
+        config: how far numbers may be from what is believed.
+    """
+    free = torch.zeros(LENS_NUMBERS, dtype=torch.bool)
+    information = torch.zeros(LENS_NUMBERS, dtype=torch.float64)
+    if not known:
+        free[[FOCAL, RADIAL_1, RADIAL_2]] = True
+        information[[RADIAL_1, RADIAL_2]] = config.radial_sigma**-2
+        if centre:
+            free[[CENTRE_X, CENTRE_Y]] = True
+            information[[CENTRE_X, CENTRE_Y]] = (config.centre_sigma * max(size)) ** -2
+    device = lens.numbers.device
+    return LensPrior(lens.numbers.clone(), information.to(device), free.to(device))

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the bundle adjustment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowcam_ros.settings import option
+
+
+@dataclass(frozen=True)
+class PolishConfig:
+    """The adjustment of poses, lens and points that ends the optimisation."""
+
+    steps: int = option(30, 'Most steps of each of its three parts.', unit='steps', ge=1, le=1000)
+    radial_sigma: float = option(
+        0.2, 'How large the two radial terms of a lens are expected to be.', ge=1e-4, le=10.0
+    )
+    centre_sigma: float = option(
+        0.02,
+        'How far the principal point is expected from where it is believed, if it is refined.',
+        unit='fraction of the longer side',
+        ge=1e-5,
+        le=1.0,
+    )
