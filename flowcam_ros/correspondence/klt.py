@@ -198,7 +198,7 @@ def _on(picture: _Picture, pixel: Float32[np.ndarray, 'n 2']) -> Bool[np.ndarray
     height, width = picture.grey.shape
     if picture.usable is not None:
         return inside_mask(picture.usable, pixel)
-    inside: np.ndarray = ((pixel >= 0) & (pixel <= (width - 1, height - 1))).all(1)
+    inside: np.ndarray = np.all((pixel >= 0) & (pixel <= (width - 1, height - 1)), axis=1)
     return inside
 
 
