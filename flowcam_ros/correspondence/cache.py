@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -102,8 +103,6 @@ class ResultCache:
         if found is not None:
             return found
         result = compute()
-        if any(a.dtype.hasobject for a in result.values()):
-            raise TypeError(f'{key}: Python objects are not kept in the cache')
         with contextlib.suppress(OSError):
             self._keep(path, result)
         return result
@@ -113,7 +112,7 @@ class ResultCache:
         temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}')
         try:
             with temporary.open('xb') as file:
-                np.savez(file, **arrays)
+                _write(file, arrays)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -128,6 +127,14 @@ class ResultCache:
                 return
             file.unlink(missing_ok=True)
             total -= stat.st_size
+
+
+def _write(file: BinaryIO, arrays: Arrays) -> None:
+    """Write arrays as numpy's npz; numpy's own writer would fall back on pickle."""
+    with zipfile.ZipFile(file, 'w') as archive:
+        for name, array in arrays.items():
+            with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _read(path: Path) -> Arrays | None:

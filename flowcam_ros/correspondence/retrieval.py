@@ -14,8 +14,7 @@ from jaxtyping import Float32, Int64
 from flowcam_ros.correspondence.features import DESCRIPTOR, Features
 from flowcam_ros.correspondence.matching import unit_vectors
 
-_WORDS = 32
-_DIMENSIONS = 256
+_WORDS = 64
 _SAMPLE = 20_000
 _ROUNDS = 12
 
@@ -26,36 +25,42 @@ def picture_descriptors(features: Sequence[Features]) -> Float32[np.ndarray, 'pi
     A picture without features has zeros.
     """
     words = _vocabulary(_sample(features))
-    raw = np.stack([_vlad(unit_vectors(f.descriptors), words) for f in features])
-    return _reduced(raw)
+    if not features:
+        return np.zeros((0, words.size), np.float32)
+    return np.stack([_vlad(unit_vectors(f.descriptors), words) for f in features])
 
 
-def candidates(
-    descriptors: Float32[np.ndarray, 'pictures d'], count: int, apart: int
-) -> list[tuple[int, int]]:
-    """Return pairs (first < second) of pictures that look alike, the most alike first.
-
-    Args:
-        descriptors: from :func:`picture_descriptors`.
-        count: most partners that each picture asks for.
-        apart: least distance of the two in the order of pictures.
-    """
+def likeness(
+    descriptors: Float32[np.ndarray, 'pictures d'], apart: int
+) -> Float32[np.ndarray, 'pictures pictures']:
+    """Return how alike pictures look; minus infinity for those closer than ``apart`` in order."""
     alike = descriptors @ descriptors.T
     index = np.arange(len(alike))
     alike[np.abs(index[:, None] - index) < apart] = -np.inf
+    return alike
+
+
+def most_alike(
+    alike: Float32[np.ndarray, 'pictures pictures'], count: int
+) -> list[tuple[int, int]]:
+    """Return pairs (first < second) of pictures that look alike, in their order.
+
+    Args:
+        alike: how much; minus infinity where a pair is out of the question.
+        count: how many partners each picture asks for.
+    """
     partners = np.argsort(-alike, axis=1, kind='stable')[:, :count]
-    asked = np.stack([np.repeat(index, partners.shape[1]), partners.ravel()], 1)
+    asked = np.stack([np.repeat(np.arange(len(alike)), partners.shape[1]), partners.ravel()], 1)
     asked = asked[np.isfinite(alike[asked[:, 0], asked[:, 1]])]
-    pairs = np.unique(np.sort(asked, axis=1), axis=0)
-    order = np.argsort(-alike[pairs[:, 0], pairs[:, 1]], kind='stable')
-    return [(int(a), int(b)) for a, b in pairs[order]]
+    return [(int(a), int(b)) for a, b in np.unique(np.sort(asked, axis=1), axis=0)]
 
 
 def _sample(features: Sequence[Features]) -> Float32[np.ndarray, 'n d']:
     """Return descriptors from all pictures, evenly."""
     total = sum(len(f) for f in features)
     step = max(1, -(-total // _SAMPLE))
-    return unit_vectors(np.concatenate([f.descriptors for f in features])[::step])
+    none = np.zeros((0, DESCRIPTOR), np.uint8)
+    return unit_vectors(np.concatenate([none, *(f.descriptors for f in features)])[::step])
 
 
 def _vocabulary(sample: Float32[np.ndarray, 'n d']) -> Float32[np.ndarray, 'words d']:
@@ -90,15 +95,6 @@ def _vlad(
         nearest = _nearest(vectors, words)
         np.add.at(sums, nearest, vectors - words[nearest])
     return _normalised(_normalised(sums).ravel()[None])[0]
-
-
-def _reduced(raw: Float32[np.ndarray, 'pictures wide']) -> Float32[np.ndarray, 'pictures d']:
-    """Return the principal components, which leave out what all pictures have in common."""
-    known: np.ndarray = np.any(raw, axis=1)
-    centred = np.where(known[:, None], raw - raw[known].mean(0) if known.any() else raw, 0.0)
-    left, strength, _ = np.linalg.svd(centred, full_matrices=False)
-    kept = min(_DIMENSIONS, len(strength))
-    return _normalised((left[:, :kept] * strength[:kept]).astype(np.float32))
 
 
 def _normalised(vectors: Float32[np.ndarray, 'n d']) -> Float32[np.ndarray, 'n d']:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Float32, Int64
 
 from flowcam_ros.correspondence.features import Features
+from flowcam_ros.correspondence.links import Links
 from flowcam_ros.correspondence.pairs import PairMatches
 from flowcam_ros.correspondence.pictures import Pictures
 
@@ -99,48 +100,9 @@ def tracks_of_matches(features: Sequence[Features], pairs: Sequence[PairMatches]
         features: of each picture.
         pairs: verified matches between them.
     """
-    first = np.cumsum([0, *(len(f) for f in features)])
-    if not pairs:
-        return no_tracks()
-    links = _Links(np.repeat(np.arange(len(features)), np.diff(first)), len(features))
+    links = Links([len(f) for f in features])
     for pair in sorted(pairs, key=lambda p: -len(p.index)):
-        index = pair.index.astype(np.int64)
-        links.add(index[:, 0] + first[pair.first], index[:, 1] + first[pair.second])
-    pixel = np.concatenate([f.pixels for f in features])
+        links.add(pair.first, pair.second, pair.index)
+    pixel = np.concatenate([no_tracks().pixel, *(f.pixels for f in features)])
     sigma = np.full(len(pixel), _FEATURE_SIGMA, np.float32)
-    return sorted_tracks(links.roots(np.arange(first[-1])), links.frame, pixel, sigma)
-
-
-class _Links:
-    """Union-find over features, whole pairs of pictures at once.
-
-    The matches of one pair join tracks two by two: as each feature has one match, and a track that
-    has features in both pictures may not take another, no track takes part in two joins. So the
-    joins do not depend on their order, and numpy does them together.
-    """
-
-    def __init__(self, frame: Int64[np.ndarray, ' n'], frames: int) -> None:
-        self.frame = frame
-        self._parent = np.arange(len(frame))
-        self._seen: UInt8[np.ndarray, 'n bytes'] = np.zeros(
-            (len(frame), -(-frames // 8)), np.uint8
-        )
-        self._seen[self._parent, frame >> 3] = 1 << (frame & 7)
-
-    def add(self, source: Int64[np.ndarray, ' k'], target: Int64[np.ndarray, ' k']) -> None:
-        """Join the tracks of matched features, where they see no picture twice."""
-        one, other = self.roots(source), self.roots(target)
-        free: Bool[np.ndarray, ' k'] = ~(self._seen[one] & self._seen[other]).any(1)
-        one, other = one[free], other[free]
-        self._parent[other] = one
-        self._seen[one] |= self._seen[other]
-
-    def roots(self, nodes: Int64[np.ndarray, ' k']) -> Int64[np.ndarray, ' k']:
-        """Return the feature that stands for each one's track."""
-        found = self._parent[nodes]
-        while True:
-            above = self._parent[found]
-            if (above == found).all():
-                self._parent[nodes] = found
-                return found
-            found = above
+    return sorted_tracks(links.groups(), links.frame, pixel, sigma)
