@@ -128,9 +128,7 @@ class FrameChooser:
                 'recordings of one camera',
             )
 
-    def _note(
-        self, frame: Frame, fate: Fate, sharpness: float = 0.0, problem: str = ''
-    ) -> None:
+    def _note(self, frame: Frame, fate: Fate, sharpness: float = 0.0, problem: str = '') -> None:
         number = len(self.records)
         name = self._names.take(number, frame.name)
         flow = self._anchor.flow if self._anchor else 0.0

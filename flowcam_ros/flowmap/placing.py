@@ -141,9 +141,7 @@ class FramePlacer:
         way = log(inverse(poses[first]) @ poses[last])
         share = min(stamp_ns - int(stamps[first]), int(stamps[last]) - stamp_ns) / max(gap, 1)
         # unknown motion between: as far off as the nearer neighbour is, at most
-        sigma = max(share, 0.0) * np.repeat(
-            [np.linalg.norm(way[:3]), np.linalg.norm(way[3:])], 3
-        )
+        sigma = max(share, 0.0) * np.repeat([np.linalg.norm(way[:3]), np.linalg.norm(way[3:])], 3)
         return PlacedFrame(stamp_ns, Placement.INTERPOLATED, pose, np.diag(sigma**2))
 
     def _matched(
@@ -216,9 +214,7 @@ class FramePlacer:
         ahead = (local[:, 2] > 0) & np.isfinite(pixels).all(1)
         return np.where(ahead[:, None], pixels, _ELSEWHERE).astype(np.float32)
 
-    def _usable(
-        self, ready: _Ready, matches: RefinedPoints, frame: PreparedFrame
-    ) -> FoundPoints:
+    def _usable(self, ready: _Ready, matches: RefinedPoints, frame: PreparedFrame) -> FoundPoints:
         valid = matches.valid.copy()
         height, width = frame.grey.shape
         if frame.usable is not None:
@@ -256,9 +252,10 @@ def _ready(anchor: Anchor) -> _Ready:
     texture = texture_map(anchor.grey)
     if anchor.usable is not None:
         texture = np.where(anchor.usable, texture, np.float32(0.0))
+    height, width = anchor.grey.shape
     at = np.rint(anchor.pixels).astype(np.intp)
     strength = texture[at[:, 1], at[:, 0]] * even.gain_at(anchor.pixels) ** 2
-    keep = _spread(anchor.pixels, strength, cell_size(*anchor.grey.shape, _POINTS))
+    keep = _spread(anchor.pixels, strength, cell_size(height, width, _POINTS))
     return _Ready(
         even, anchor.points[keep], anchor.pixels[keep], strength[keep], anchor.sigma[keep]
     )

@@ -162,9 +162,7 @@ def _sampled_pose(
     return se3.from_rotation_translation(cv2.Rodrigues(turn)[0], shift.ravel())
 
 
-def _result(
-    fit: PoseFit, kept: Bool[np.ndarray, ' n'], start: Matrix4, unit: float
-) -> Resection:
+def _result(fit: PoseFit, kept: Bool[np.ndarray, ' n'], start: Matrix4, unit: float) -> Resection:
     camera_from_start = fit.target_from_source.cpu().numpy()
     covariance = of_solver_inverse(camera_from_start, fit.covariance.cpu().numpy())
     scale = np.diag([unit] * 3 + [1.0] * 3)
