@@ -33,6 +33,8 @@ _SPANS = (0.03, 0.1, 0.3)
 # Nothing is known of the camera's place on the body but that robots are about so large, m; it
 # holds against this much error of a motion, m.
 _BODY_M, _ERROR_M = 1.0, 0.01
+# No wheel's circumference is known better than this, as a share of it.
+_CALIBRATION = 0.002
 # Stretches of the path that are left out in turn, to learn how sure the scale is.
 _BLOCKS = 8
 
@@ -85,7 +87,7 @@ def scale_from_path(reconstructed: Trajectory, known: Trajectory) -> MetricScale
         return _refused('the reconstructed camera does not move')
     motions = _motions(body, camera)
     values, formal = _fitted(motions, np.ones(len(motions.first), bool), _start(motions))
-    sigma = max(formal, _left_out(motions, values, len(index)))
+    sigma = math.hypot(formal, _left_out(motions, values, len(index)), _CALIBRATION)
     return told_scale(_SOURCE, float(values[0]), sigma)
 
 
