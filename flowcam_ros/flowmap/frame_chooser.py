@@ -80,8 +80,8 @@ class FrameChooser:
         self._stamp_ns: int | None = None
         self._sharpness: deque[float] = deque(maxlen=_NEIGHBOURS)
         self._starting = True
-        # what motion is measured from, the last frame that moved, and the best one of those about a
-        # step from the last chosen
+        # what motion is measured from, the last frame that moved, and the best one of those about
+        # a step from the last chosen
         self._anchor: _Candidate | None = None
         self._newest: _Candidate | None = None
         self._best: _Candidate | None = None
