@@ -21,8 +21,11 @@ from flowcam_ros.geometry.distortion import distort, undistort
 
 # Pixels in each direction at which the fitted camera is held against what it stands for.
 _GRID = (32, 24)
-# Coefficients that are fitted: more of a rational model only reproduce noise.
-_FITTED = {'plumb_bob': 5, 'rational_polynomial': 8, 'equidistant': 4}
+# Numerator and denominator of a rational lens may grow together without end and change nothing:
+# so much, pixels, a change of a coefficient by 1 must be worth.
+_WORTH_PX = 0.01
+# Where there are more coefficients, these tell how the sensor is tilted, which stays.
+_MOST_FITTED = 12
 
 Pixels = Float[np.ndarray, 'n 2']
 
@@ -134,16 +137,23 @@ def refined_camera(
         return RefinedCamera(_resized_like(refined, original), 0.0)
     points, pixels = _samples(original, working, refined)
     start = _start(original, refined)
-    count = _FITTED[original.distortion_model]
+    count = _fitted_count(original)
 
     def residuals(values: Float[np.ndarray, ' k']) -> Float[np.ndarray, ' m']:
-        return (_projected(start, values, points, count) - pixels).ravel()
+        off = (_projected(start, values, points, count) - pixels).ravel()
+        return np.concatenate([off, _WORTH_PX * (values - first)])
 
     first = np.array([1.0, 1.0, 0.0, 0.0, *_coefficients(start, count)])
-    fit = least_squares(residuals, first, method='lm', x_scale=_scales(count), max_nfev=2000)
+    fit = least_squares(residuals, first, method='lm', x_scale=_scales(count), max_nfev=600)
     camera = _with(start, fit.x, count)
     error = np.linalg.norm(_projected(start, fit.x, points, count) - pixels, axis=1)
     return RefinedCamera(camera, float(error.max()))
+
+
+def _fitted_count(original: CameraModel) -> int:
+    if original.distortion_model == 'plumb_bob':
+        return 5
+    return min(len(original.distortion), _MOST_FITTED)
 
 
 def _resized_like(refined: CameraModel, original: CameraModel) -> CameraModel:

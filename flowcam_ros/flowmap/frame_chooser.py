@@ -2,8 +2,9 @@
 """Chooses frames of a stream so that the picture moves about equally far between them.
 
 FlowMap's own rule (subsample.py of its code) needs the whole video twice and fills up with random
-frames. Here each frame is seen once, and at most four are held: the one motion is measured from,
-the best near the wanted step, one that may be an accident, and the newest.
+frames. Here each frame is seen once, and at most five are held: the one motion is measured
+from, the last that moved, the best near the wanted step, one that may be an accident, and the
+newest.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from flowcam_ros.geometry.frame import Frame
 _FIRST_UNTIL, _EARLIEST, _LATEST = 0.3, 0.7, 1.3
 # How much sharpness a frame at the edge of that range must have in advance of one in the middle.
 _OFF_STEP = 0.1
+# Motion is measured from a frame up to this part of a step behind.
+_LAG = 0.5
 # A motion that is less than this share of the width is none: flow of a still picture, with noise.
 _STILL = 0.0005
 # Parts of the sharpness of its neighbours below which a frame is blurred: 6 pixels of 640.
@@ -77,12 +80,15 @@ class FrameChooser:
         self._stamp_ns: int | None = None
         self._sharpness: deque[float] = deque(maxlen=_NEIGHBOURS)
         self._starting = True
-        # what motion is measured from, and the best frame of those about a step from the last
+        # what motion is measured from, the last frame that moved, and the best one of those about
+        # a step from the last chosen
         self._anchor: _Candidate | None = None
+        self._newest: _Candidate | None = None
         self._best: _Candidate | None = None
-        # a blurred frame in which nothing was found again
+        # of the blurred frames in a row in which nothing was found again: the sharpest, how many
         self._suspect: _Candidate | None = None
-        self._last: _Candidate | None = None
+        self._suspects = 0
+        self._last: Look | None = None
         self._last_flow = 0.0
 
     def add(self, frame: Frame) -> list[Chosen]:
@@ -102,12 +108,12 @@ class FrameChooser:
 
     def finish(self) -> list[Chosen]:
         """Return what is chosen as no more frames come: the last one that can be used."""
-        chosen, anchor = self._begun(), self._anchor
-        if anchor is not None and self._since(anchor) > _STILL:
+        chosen, newest = self._begun(), self._newest
+        if newest is not None and self._since(newest) > _STILL:
             best = self._best
-            if best is not None and anchor.flow - best.flow >= 0.5 * self._step:
+            if best is not None and newest.flow - best.flow >= 0.5 * self._step:
                 chosen.append(self._take(best))
-            chosen.append(self._take(anchor))
+            chosen.append(self._take(newest))
         return chosen
 
     def widen(self, step: float) -> None:
@@ -131,7 +137,7 @@ class FrameChooser:
     def _note(self, frame: Frame, fate: Fate, sharpness: float = 0.0, problem: str = '') -> None:
         number = len(self.records)
         name = self._names.take(number, frame.name)
-        flow = self._anchor.flow if self._anchor else 0.0
+        flow = self._newest.flow if self._newest else 0.0
         self.records.append(
             FrameRecord(number, frame.stamp_ns, name, fate, flow, sharpness, problem)
         )
@@ -144,30 +150,39 @@ class FrameChooser:
 
     def _follow(self, candidate: _Candidate) -> list[Chosen]:
         if self._anchor is None:
-            self._anchor = self._best = candidate
+            self._anchor = self._newest = self._best = candidate
             self._sharpness.append(candidate.look.sharpness)
             return []
         step = self._meter.step(self._anchor.look, candidate.look)
-        suspect, self._suspect = self._suspect, None
         if math.isfinite(step):
+            self._suspect, self._suspects = None, 0
             return self._moved(dataclasses.replace(candidate, flow=self._anchor.flow + step))
-        if suspect is not None:
-            # two in a row: the first was no accident, the picture has changed
-            return self._cut(suspect) + self._follow(candidate)
-        if self._is_blurred(candidate):
+        if self._is_blurred(candidate) and self._suspects < _NEIGHBOURS:
+            return self._suspected(candidate)
+        suspect, self._suspect, self._suspects = self._suspect, None, 0
+        if suspect is None:
+            return self._cut(candidate)
+        # blurred as it is, nothing else leads over to this one
+        return self._cut(suspect) + self._follow(candidate)
+
+    def _suspected(self, candidate: _Candidate) -> list[Chosen]:
+        """Put off a blurred frame in which nothing is found again; the sharpest one is held."""
+        assert self._newest is not None
+        self._change(dataclasses.replace(candidate, flow=self._newest.flow), Fate.BLURRED)
+        self._suspects += 1
+        held = self._suspect
+        if held is None or held.look.sharpness < candidate.look.sharpness:
             self._suspect = candidate
-            self._change(dataclasses.replace(candidate, flow=self._anchor.flow), Fate.BLURRED)
-            return []
-        return self._cut(candidate)
+        return []
 
     def _is_blurred(self, candidate: _Candidate) -> bool:
         return candidate.look.sharpness < _BLURRED * float(np.median(self._sharpness))
 
     def _moved(self, candidate: _Candidate) -> list[Chosen]:
         """Take a frame in which the anchor's picture is found again."""
-        assert self._anchor is not None
-        step = candidate.flow - self._anchor.flow
-        if step < _STILL:
+        assert self._anchor is not None and self._newest is not None
+        step = candidate.flow - self._newest.flow
+        if abs(step) < _STILL:
             self._change(candidate, Fate.DUPLICATE)
             return []
         blurred = self._is_blurred(candidate)
@@ -176,21 +191,26 @@ class FrameChooser:
             self._change(candidate, Fate.BLURRED)
             return []
         self._change(candidate, Fate.BETWEEN)
-        if self._starting and candidate.flow <= _FIRST_UNTIL * self._step:
-            assert self._best is not None
-            if self._is_sharper(candidate, self._best):
-                self._best = candidate
+        if self._starting and self._stays_at_start(candidate):
             chosen = []
         elif step > self._step:
-            chosen = [*self._up_to_anchor(), self._take(candidate)]
+            chosen = [*self._up_to_newest(), self._take(candidate)]
         else:
             chosen = self._begun() + self._within_steps(candidate)
-        self._anchor = candidate
+        self._newest = candidate
+        # from farther away motion is measured better, and a tremor is none
+        if candidate.flow - self._anchor.flow > _LAG * self._step:
+            self._anchor = candidate
         return chosen
 
-    @staticmethod
-    def _is_sharper(candidate: _Candidate, first: _Candidate) -> bool:
-        return first.look.sharpness < _BLURRED * candidate.look.sharpness
+    def _stays_at_start(self, candidate: _Candidate) -> bool:
+        """Return whether the first frame is still sought: near the start, or instead of a blur."""
+        assert self._best is not None
+        if self._best.look.sharpness < _BLURRED * candidate.look.sharpness:
+            self._change(self._best, Fate.BLURRED)
+            self._best, self._last_flow = candidate, candidate.flow
+            return True
+        return self._since(candidate) <= _FIRST_UNTIL * self._step
 
     def _within_steps(self, candidate: _Candidate) -> list[Chosen]:
         """Return the best frame about a step from the last one, once none better can come."""
@@ -213,7 +233,7 @@ class FrameChooser:
     def _came_back(self, candidate: _Candidate) -> bool:
         """Find out whether motions since the last chosen frame cancel, as those of a tremor do."""
         assert self._last is not None
-        direct = self._meter.step(self._last.look, candidate.look)
+        direct = self._meter.step(self._last, candidate.look)
         if direct >= 0.5 * self._step:
             return False
         self._last_flow = candidate.flow - direct
@@ -221,23 +241,22 @@ class FrameChooser:
 
     def _cut(self, candidate: _Candidate) -> list[Chosen]:
         """Take a frame in which nothing is found again; also the one before, to bridge the gap."""
-        assert self._anchor is not None
-        candidate = dataclasses.replace(
-            candidate, flow=self._anchor.flow + _CUT_STEPS * self._step
-        )
-        chosen = [*self._up_to_anchor(), self._take(candidate)]
-        self._anchor = candidate
+        assert self._newest is not None
+        flow = self._newest.flow + _CUT_STEPS * self._step
+        candidate = dataclasses.replace(candidate, flow=flow)
+        chosen = [*self._up_to_newest(), self._take(candidate)]
+        self._anchor = self._newest = candidate
         self._sharpness.clear()
         self._sharpness.append(candidate.look.sharpness)
         return chosen
 
-    def _up_to_anchor(self) -> list[Chosen]:
-        """Take what was waiting and the anchor: the far side of a gap is matched best with it."""
+    def _up_to_newest(self) -> list[Chosen]:
+        """Take what was waiting and the newest: the far side of a gap is matched best with it."""
         chosen = self._begun()
         if self._best is not None:
             chosen.append(self._take(self._best))
-        if self._anchor is not None and self._since(self._anchor) > _STILL:
-            chosen.append(self._take(self._anchor))
+        if self._newest is not None and self._since(self._newest) > _STILL:
+            chosen.append(self._take(self._newest))
         return chosen
 
     def _begun(self) -> list[Chosen]:
@@ -251,5 +270,5 @@ class FrameChooser:
         return candidate.flow - self._last_flow
 
     def _take(self, candidate: _Candidate) -> Chosen:
-        self._last, self._last_flow, self._best = candidate, candidate.flow, None
+        self._last, self._last_flow, self._best = candidate.look, candidate.flow, None
         return Chosen(self._change(candidate, Fate.CHOSEN), candidate.frame)

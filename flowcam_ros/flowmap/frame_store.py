@@ -101,7 +101,7 @@ class FrameStore:
         return self._load(array_file(self.index.numbers[index], 'color'))
 
     def color_usable(self, index: int) -> Bool[np.ndarray, 'height width'] | None:
-        """Return where the picture at network size shows nothing but the world; None: all of it."""
+        """Return the same at network size: pixels that show nothing but the world."""
         usable = self.usable(index)
         if usable is None:
             return None
@@ -114,7 +114,7 @@ class FrameStore:
         if not self.index.measured[index]:
             return None
         stored = self._load(array_file(self.index.numbers[index], 'depth')).astype(np.float32)
-        inverse, sigma = stored
+        inverse, sigma = stored[0], stored[1]
         variance = np.where(inverse > 0, np.square(sigma), np.float32(np.inf))
         return MeasuredDepth(self.index.depth, inverse, variance)
 

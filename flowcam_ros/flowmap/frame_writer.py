@@ -144,21 +144,19 @@ class FrameWriter:
         size = network_size(tracking.width, tracking.height, self._config.pixels)
         depth = self._reduced.prepare(frame).camera
         self._cameras = _Cameras(frame.camera, tracking, tracking.resized(*size), depth)
-        try:
-            self._source = choose_source(self._depth_config, frame)
-        except FrameRejected as error:
-            raise OutputError(str(error)) from error
-        self._check_space()
+        measures = frame.depth is not None or frame.right is not None
+        self._check_space(self._cameras, measures and self._depth_config.source != 'none')
 
-    def _check_space(self) -> None:
-        assert self._cameras is not None
-        cameras = self._cameras
+    def _check_space(self, cameras: _Cameras, measures: bool) -> None:
         each = cameras.tracking.width * cameras.tracking.height
         each += 3 * cameras.network.width * cameras.network.height
-        if self._source is not None:
+        if measures:
             each += 4 * cameras.depth.width * cameras.depth.height
         needed = each * (self._expected or 1) + _SPARE_BYTES
-        free = shutil.disk_usage(self._folder).free
+        try:
+            free = shutil.disk_usage(self._folder).free
+        except OSError as error:
+            raise OutputError(f'{self._folder}: cannot be used ({error.strerror})') from error
         if free < needed:
             raise OutputError(
                 f'{self._folder}: {free / 1e9:.2f} GB are free, but the frames of this recording '
@@ -180,10 +178,11 @@ class FrameWriter:
 
     def _keep_depth(self, record: FrameRecord, frame: Frame) -> bool:
         """Write inverse depth and its standard deviation, which half precision can hold."""
-        if self._source is None:
-            return False
         try:
-            measured = self._source.measure(self._reduced.prepare(frame))
+            if self._source is None:
+                # the first frames may have come without
+                self._source = choose_source(self._depth_config, frame)
+            measured = self._source and self._source.measure(self._reduced.prepare(frame))
         except FrameRejected as error:
             self._problems[str(error)] = self._problems.get(str(error), 0) + 1
             return False

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many metres the unit of a reconstruction is, and what measured depth says of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+# A scale less sure than this is none.
+_MAX_SIGMA = 0.2
+# Measured depth must be this sure to be compared, as a share of itself.
+_SURE_DEPTH = 0.1
+_MIN_DEPTHS = 50
+_SIGMA_OF_MAD = 1.4826
+
+
+@dataclass(frozen=True)
+class MetricScale:
+    """A factor to metres, or why there is none.
+
+    Attributes:
+        source: 'odometry', 'depth' or 'stereo'.
+        factor: metres in one unit of the reconstruction; None where it cannot be told.
+        sigma: standard deviation of its logarithm, which is that of the factor as a share of it.
+        reason: why there is no factor; '' if there is one.
+    """
+
+    source: str
+    factor: float | None
+    sigma: float = float('inf')
+    reason: str = ''
+
+
+@dataclass(frozen=True)
+class DepthSamples:
+    """Depths of one frame, measured and reconstructed at the same pixels.
+
+    Attributes:
+        reconstructed: (n,) z in units of the reconstruction.
+        inverse_depth: (n,) measured 1/z, 1/m; 0 where unknown.
+        variance: (n,) of it.
+    """
+
+    reconstructed: Float[np.ndarray, ' n']
+    inverse_depth: Float[np.ndarray, ' n']
+    variance: Float[np.ndarray, ' n']
+
+
+def scale_from_depth(samples: Iterable[DepthSamples], source: str) -> MetricScale:
+    """Return the scale that brings reconstructed depths to measured ones.
+
+    The median over the frames of the median ratio in each frame.
+
+    Args:
+        samples: of each frame; read one at a time.
+        source: 'depth' or 'stereo'.
+    """
+    medians, count = [], 0
+    for frame in samples:
+        ratios = _log_ratios(frame)
+        count += len(ratios)
+        if len(ratios) >= _MIN_DEPTHS // 5:
+            medians.append(float(np.median(ratios)))
+    if count < _MIN_DEPTHS or not medians:
+        return MetricScale(
+            source, None, reason=f'only {count} points have measured depth; it takes {_MIN_DEPTHS}'
+        )
+    logs = np.array(medians)
+    middle = float(np.median(logs))
+    spread = _SIGMA_OF_MAD * float(np.median(np.abs(logs - middle)))
+    # errors of one sensor and one scene go with all frames: more of them make it no surer
+    return told_scale(source, middle, max(spread, 1e-3))
+
+
+def _log_ratios(samples: DepthSamples) -> Float[np.ndarray, ' k']:
+    inverse = samples.inverse_depth.astype(np.float64)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        sure = (inverse > 0) & (samples.variance < np.square(_SURE_DEPTH * inverse))
+    sure &= (samples.reconstructed > 0) & np.isfinite(samples.reconstructed)
+    return -np.log(inverse[sure] * samples.reconstructed[sure])
+
+
+def told_scale(source: str, log: float, sigma: float) -> MetricScale:
+    """Return the scale of a logarithm and its standard deviation, unless that is too large."""
+    if not math.isfinite(log) or sigma > _MAX_SIGMA:
+        return MetricScale(
+            source, None, sigma, f'the scale it tells is unsure by {100 * sigma:.0f} %'
+        )
+    return MetricScale(source, math.exp(log), sigma)
