@@ -37,9 +37,12 @@ def induced(
 def robust_mean(
     error_px: Float[Tensor, '*n'], weight: Float[Tensor, '*n'], delta_px: float
 ) -> Tensor:
-    """Return the weighted mean of Huber's cost over ``delta_px``, in units of it."""
-    scaled = error_px / delta_px
-    cost = torch.where(scaled <= 1.0, 0.5 * scaled * scaled, scaled - 0.5)
+    """Return the weighted mean of a cost that grows like a logarithm beyond ``delta_px``.
+
+    FlowMap takes Huber's, under which the few frames that are far off decide all. Here each link
+    pulls the less the further off it is, and those frames follow when their neighbours are right.
+    """
+    cost = (0.5 * (error_px / delta_px).square()).log1p()
     return (cost * weight).sum() / weight.sum().clamp_min(1e-12)
 
 
