@@ -123,7 +123,10 @@ class BundleSystem:
         hessian = root.new_zeros(size, size)
         blocks = hessian[: 6 * frames, : 6 * frames].view(frames, 6, frames, 6)
         index = torch.arange(frames, device=root.device)
-        blocks[index, :, index] = self._pose
+        # frames that see nothing stay where they are
+        blind = self._pose.diagonal(dim1=-2, dim2=-1).sum(-1) == 0
+        eye = torch.eye(6, dtype=root.dtype, device=root.device)
+        blocks[index, :, index] = self._pose + blind[:, None, None] * eye
         hessian[: 6 * frames, 6 * frames :] = self._pose_lens.reshape(6 * frames, lens)
         hessian[6 * frames :, : 6 * frames] = self._pose_lens.reshape(6 * frames, lens).T
         hessian[6 * frames :, 6 * frames :] = self._lens

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcam_ros.correspondence.tracks import Tracks
@@ -31,6 +31,9 @@ from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.polish_config import PolishConfig
 from flowcam_ros.flowmap.track_depth import held, observations_of, placed_points, selected
 
+# Fewer observations leave the pose of a frame to chance.
+_MIN_OBSERVATIONS = 20
+
 OnPolish = Callable[[str, int, float, float], None]
 
 
@@ -41,12 +44,13 @@ class Polished:
     Attributes:
         poses: (f, 4, 4) world_from_camera.
         lens: of the tracking pictures.
-        focal_log_sigma: standard deviation of the logarithm of the focal length; 0 if it was known.
+        focal_log_sigma: standard deviation of the logarithm of the focal length; 0 if known.
         points: (p, 3) in the world, those that hold.
         tracks: their observations.
         error_px: (m,) distance of each observation from its point, pixels.
         scale: factor by which errors exceed what the tracks say about themselves.
         rejected_share: of the observations.
+        held: (f,) True for frames that enough observations hold in place.
     """
 
     poses: Float[Tensor, 'f 4 4']
@@ -57,6 +61,7 @@ class Polished:
     error_px: Float[np.ndarray, ' m']
     scale: float
     rejected_share: float
+    held: Bool[np.ndarray, ' f']
 
 
 def polish(
@@ -68,10 +73,10 @@ def polish(
     config: PolishConfig,
     on_step: OnPolish,
 ) -> Polished:
-    """Adjust poses, lens and points; first with the lens as it is, then all, then without outliers.
+    """Adjust poses, then lens and poses, then both without outliers; points always.
 
     Args:
-        tracks: observations in tracking pictures; every frame must have some.
+        tracks: observations in tracking pictures; frames without any stay where they are.
         maps: depth to begin with.
         lens: to begin with.
         poses: world_from_camera to begin with.
@@ -121,6 +126,7 @@ def _result(
         at.residual[:, :2].norm(dim=-1).cpu().numpy(),
         fit.scale,
         rejected,
+        np.bincount(tracks.frame, minlength=len(at.state.poses)) >= _MIN_OBSERVATIONS,
     )
 
 

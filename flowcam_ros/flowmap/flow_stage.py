@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FlowMap on the chosen frames: from correspondences to depth, lens and poses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.correspondences import Correspondences
+from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
+from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.edges import EdgeLinks
+from flowcam_ros.flowmap.focal_model import FocalModel
+from flowcam_ros.flowmap.focal_search import FocalSearch, search_focal, telling_pairs
+from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.lens import Lens
+from flowcam_ros.flowmap.links import LinkSource, MatchLinks, TrackLinks
+from flowcam_ros.flowmap.maps import Maps
+from flowcam_ros.flowmap.network import MatchWeights
+from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer
+from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.refine_config import RefineConfig
+from flowcam_ros.flowmap.two_view import reconstruct_pairs
+
+_LINKS_PER_EDGE = 256
+_VIEWS_PER_FRAME = 8
+# A calibration is believed to this share while the focal length is softly selected.
+_CALIBRATION_SIGMA = 0.03
+
+
+@dataclass(frozen=True)
+class FlowStage:
+    """Result of the optimisation.
+
+    Attributes:
+        maps: depth of the chosen frames by the model.
+        lens: of the tracking pictures.
+        poses: (f, 4, 4) world_from_camera, float64.
+        reached: (f,) False for frames that correspond to none of the others.
+        focal_search: how the focal length was found; None if it was given.
+    """
+
+    maps: Maps
+    lens: Lens
+    poses: Float[Tensor, 'f 4 4']
+    reached: np.ndarray
+    focal_search: FocalSearch | None
+
+
+def optimise_flow(
+    store: FrameStore,
+    found: Correspondences,
+    config: RefineConfig,
+    device: torch.device,
+    listener: Listener,
+) -> FlowStage:
+    """Fit the depth model to two views, then to all flow.
+
+    Raises:
+        SequenceError: no pair has parallax, so there is no depth to find.
+    """
+    camera = store.index.tracking
+    lens, log_sigma = Lens.of_camera(camera), 0.0
+    search = None
+    if config.intrinsics.mode == 'unknown':
+        listener.on_note('focal length')
+        search = search_focal(found.pairs, camera.height, camera.width, config.seed)
+        lens, log_sigma = lens.with_focal(search.focal), search.log_sigma
+    elif config.intrinsics.mode == 'refine':
+        log_sigma = _CALIBRATION_SIGMA
+    listener.on_note('depth from two views')
+    views = reconstruct_pairs(
+        found.pairs, lens, max(camera.width, camera.height), _VIEWS_PER_FRAME
+    )
+    if not views:
+        raise SequenceError(
+            'no two frames show enough parallax: the camera only turned, or stood still; depth '
+            'and path cannot be told from that. Record while moving sideways'
+        )
+    scene = _scene(store, found, config, lens, log_sigma, device)
+    optimizer = Optimizer(scene, config.optimizer, listener.on_step, config.seed)
+    optimizer.fit_depth(TwoViewTargets(views, device))
+    optimizer.fit_flow()
+    maps, lens, tree, poses = optimizer.result()
+    reached = np.zeros(len(store), bool)
+    reached[tree.order] = True
+    return FlowStage(
+        Maps(maps.log_inverse.cpu(), maps.features.cpu(), maps.width, maps.height),
+        Lens(lens.numbers.detach().double().cpu(), lens.aspect),
+        poses.double().cpu(),
+        reached,
+        search,
+    )
+
+
+def _scene(
+    store: FrameStore,
+    found: Correspondences,
+    config: RefineConfig,
+    lens: Lens,
+    log_sigma: float,
+    device: torch.device,
+) -> FlowMapScene:
+    pictures = torch.from_numpy(np.stack([store.color(k) for k in range(len(store))]))
+    weights = config.optimizer
+    sources: dict[str, tuple[LinkSource, float]] = {
+        'match': (MatchLinks(found.pairs, device), weights.match_weight)
+    }
+    if len(found.followed):
+        sources['track'] = (TrackLinks(found.followed, device), weights.track_weight)
+    return FlowMapScene(
+        DEPTH_MODELS[config.model.depth](pictures, device),
+        MatchWeights().to(device) if _learns_trust(config) else None,
+        FocalModel(lens, log_sigma, device),
+        EdgeLinks(_by_parallax(found), _LINKS_PER_EDGE, device, config.seed),
+        sources,
+        (store.index.tracking.width, store.index.tracking.height),
+    )
+
+
+def _learns_trust(config: RefineConfig) -> bool:
+    # free depth has no features that trust could be taken from
+    return config.model.weights and config.model.depth == 'network'
+
+
+def _by_parallax(found: Correspondences) -> list:
+    telling = telling_pairs(found.pairs)
+    ids = {id(p) for p in telling}
+    return [*telling, *(p for p in found.pairs if id(p) not in ids)]

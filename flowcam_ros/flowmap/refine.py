@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recording in, a reconstruction out: the way of a bag, offline."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from flowcam_ros.correspondence.tracks import joined
+from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
+from flowcam_ros.flowmap.dense_stage import dense_maps
+from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow
+from flowcam_ros.flowmap.frame_choice import choose_frames
+from flowcam_ros.flowmap.frame_record import FrameRecord
+from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.frame_writer import FrameWriter
+from flowcam_ros.flowmap.metric import MetricScale, to_metres
+from flowcam_ros.flowmap.placing import PlacedFrame
+from flowcam_ros.flowmap.polish import Polished, lens_prior, polish
+from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.reconstruction import Reconstruction
+from flowcam_ros.flowmap.refine_config import RefineConfig
+from flowcam_ros.flowmap.result import assemble, placed
+from flowcam_ros.flowmap.track_depth import of_frames
+from flowcam_ros.geometry.camera import CameraModel
+from flowcam_ros.geometry.frame import Frame
+from flowcam_ros.odometry.device import choose_device, use_threads
+
+# Of a picture of unknown lens, in units of the root of its area.
+_USUAL_FOCAL = 0.95
+_MIN_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """A reconstruction and how it came about.
+
+    Attributes:
+        reconstruction: what is exported.
+        records: what became of every frame of the recording.
+        placed: how each frame got its pose.
+        correspondences: what it rests on.
+        flow: result of the optimisation.
+        polished: result of the bundle adjustment.
+        scale: of the unit, and where it comes from.
+    """
+
+    reconstruction: Reconstruction
+    records: list[FrameRecord]
+    placed: list[PlacedFrame]
+    correspondences: Correspondences
+    flow: FlowStage
+    polished: Polished
+    scale: MetricScale | None
+
+
+class Refiner:
+    """Refines recordings with one configuration; knows nothing of ROS or of output files.
+
+    Making one sets torch's thread count of the process to ``config.threads``.
+
+    Args:
+        config: all options.
+        listener: told what goes on; may raise to cancel.
+    """
+
+    def __init__(self, config: RefineConfig, listener: Listener) -> None:
+        self._config = config
+        self._listener = listener
+        self._device = choose_device(config.device)
+        use_threads(config.threads)
+
+    def refine(self, frames: Iterable[Frame], work: Path, expected: int | None) -> Refinement:
+        """Return the reconstruction of a recording.
+
+        Args:
+            frames: can be iterated twice: frames left out are placed in a second pass.
+            work: an empty folder for what does not fit in memory; needed as long as the result.
+            expected: number of frames, if known.
+
+        Raises:
+            SequenceError: too few frames can be used, or nothing corresponds in them.
+            OutputError: the disk is full.
+        """
+        config, tell = self._config, self._listener.on_stage
+        torch.manual_seed(config.seed)
+        frames = _Believed(frames, config.intrinsics.mode == 'unknown')
+        tell('reading')
+        store, records = self._choose(frames, work / 'frames', expected)
+        tell('matching')
+        found = find_correspondences(store, config, self._device, self._listener.on_note)
+        if not found.pairs:
+            raise SequenceError(
+                'no two chosen frames show the same place: nothing to reconstruct; '
+                'record with more overlap, or look at the pictures'
+            )
+        tell('optimising')
+        flow = optimise_flow(store, found, config, self._device, self._listener)
+        tell('adjusting')
+        polished = self._polish(store, found, flow)
+        polished, scale = to_metres(store, polished)
+        tell('depth')
+        depth = dense_maps(store, flow, polished, config, work / 'depth', self._listener.on_note)
+        tell('placing')
+        poses = placed(frames, store, polished, config.store.max_pixels)
+        source = scale.source if scale is not None and scale.factor is not None else 'none'
+        result = assemble(poses, records, store, polished, depth, source)
+        return Refinement(result, records, poses, found, flow, polished, scale)
+
+    def _choose(
+        self, frames: Iterable[Frame], folder: Path, expected: int | None
+    ) -> tuple[FrameStore, list[FrameRecord]]:
+        folder.mkdir(parents=True)
+        writer = FrameWriter(folder, self._config.store, self._config.depth, expected)
+        records = choose_frames(frames, writer, self._config.frames)
+        store = writer.finish()
+        if len(store) < _MIN_FRAMES:
+            raise SequenceError(
+                f'{len(records)} frames were read and {len(store)} can be used; refining takes at '
+                f'least {_MIN_FRAMES} that differ'
+            )
+        return store, records
+
+    def _polish(self, store: FrameStore, found: Correspondences, flow: FlowStage) -> Polished:
+        config = self._config
+        camera = store.index.tracking
+        mode = config.intrinsics.mode
+        prior = lens_prior(
+            flow.lens,
+            mode == 'known',
+            config.intrinsics.centre,
+            (camera.width, camera.height),
+            config.polish,
+        )
+        return polish(
+            of_frames(joined(found.followed, found.matched), flow.reached),
+            flow.maps,
+            flow.lens,
+            flow.poses,
+            prior,
+            config.polish,
+            self._listener.on_polish,
+        )
+
+
+class _Believed:
+    """The frames with the calibration that is to be believed: theirs, or a guess.
+
+    Measured depth is not used with a guess: it could not be laid over the picture.
+    """
+
+    def __init__(self, frames: Iterable[Frame], unknown: bool) -> None:
+        self._frames = frames
+        self._unknown = unknown
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._frames:
+            if self._unknown:
+                camera = usual_camera(frame.camera.width, frame.camera.height)
+                frame = dataclasses.replace(frame, camera=camera, depth=None, right=None)
+            yield frame
+
+
+def usual_camera(width: int, height: int) -> CameraModel:
+    """Return the camera that most pictures of this size come from."""
+    focal = _USUAL_FOCAL * float(np.sqrt(width * height))
+    return CameraModel(width, height, focal, focal, 0.5 * (width - 1), 0.5 * (height - 1))

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the offline refinement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowcam_ros.correspondence.config import FlowConfig, PairConfig, TrackConfig
+from flowcam_ros.depth.config import DepthConfig
+from flowcam_ros.flowmap.dense_config import DenseConfig
+from flowcam_ros.flowmap.frame_config import FrameChoiceConfig, FrameStoreConfig
+from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
+from flowcam_ros.flowmap.polish_config import PolishConfig
+from flowcam_ros.settings import group, option
+
+
+@dataclass(frozen=True)
+class IntrinsicsConfig:
+    """What is known of the camera."""
+
+    mode: str = option(
+        'refine',
+        'known keeps the calibration, refine improves it, unknown ignores it and finds focal '
+        'length and radial distortion from the pictures.',
+        choices=('known', 'refine', 'unknown'),
+    )
+    centre: bool = option(False, 'Find the principal point, too; needs turns about all axes.')
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What FlowMap is made of; the defaults are the paper's, the others its ablations."""
+
+    depth: str = option(
+        'network',
+        'Depth by a network, or a free number for each pixel.',
+        choices=('network', 'explicit'),
+    )
+    weights: bool = option(True, 'Learn how far to trust each correspondence.')
+    polish: bool = option(True, 'End with a bundle adjustment of the tracks.')
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """The offline refinement of a recording."""
+
+    device: str = option('auto', 'Where to compute.', choices=('auto', 'cpu', 'cuda'))
+    threads: int = option(2, 'Threads of torch on the CPU.', unit='threads', ge=1, le=64)
+    seed: int = option(0, 'Of everything that is drawn by chance.', ge=0, le=2**31 - 1)
+    intrinsics: IntrinsicsConfig = group(IntrinsicsConfig)
+    frames: FrameChoiceConfig = group(FrameChoiceConfig)
+    store: FrameStoreConfig = group(FrameStoreConfig)
+    flow: FlowConfig = group(FlowConfig)
+    pairs: PairConfig = group(PairConfig)
+    tracks: TrackConfig = group(TrackConfig)
+    depth: DepthConfig = group(DepthConfig)
+    model: ModelConfig = group(ModelConfig)
+    optimizer: OptimizerConfig = group(OptimizerConfig)
+    polish: PolishConfig = group(PolishConfig)
+    dense: DenseConfig = group(DenseConfig)
