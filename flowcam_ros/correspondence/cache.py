@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
+import logging
 import os
 import secrets
 import zipfile
@@ -21,6 +21,7 @@ import numpy as np
 from flowcam_ros.correspondence.pictures import Pictures
 from flowcam_ros.errors import OutputError
 
+_log = logging.getLogger(__name__)
 Arrays = dict[str, np.ndarray]
 _SUFFIX = '.npz'
 # What reading a file with wrong bytes can end in.
@@ -74,8 +75,8 @@ def _code_version() -> str:
 class ResultCache:
     """A folder of arrays, bounded in size; those not used for longest go first.
 
-    A file that is damaged counts as not there. A folder that cannot be written keeps nothing, and
-    what was computed is returned all the same.
+    A file that is damaged counts as not there. Where the folder cannot be written, a warning is
+    logged, and what was computed is returned all the same.
 
     Args:
         folder: made when the first result is kept.
@@ -103,8 +104,10 @@ class ResultCache:
         if found is not None:
             return found
         result = compute()
-        with contextlib.suppress(OSError):
+        try:
             self._keep(path, result)
+        except OSError as error:
+            _log.warning('%s: a result could not be kept (%s)', self._folder, error.strerror)
         return result
 
     def _keep(self, path: Path, arrays: Arrays) -> None:

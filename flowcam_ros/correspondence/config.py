@@ -88,8 +88,9 @@ class TrackConfig:
 
     backend: str = option(
         'klt',
-        'Method; none follows no points.',
-        choices=('klt', 'none'),
+        'Method; cotracker needs the package of its authors, weights and a GPU, none follows no '
+        'points.',
+        choices=('klt', 'cotracker', 'none'),
     )
     points: int = option(
         1500, 'About how many points are followed at a time.', unit='points', ge=50, le=20000
@@ -100,4 +101,8 @@ class TrackConfig:
         unit='pixels',
         ge=0.1,
         le=20.0,
+    )
+    weights: str = option(
+        '',
+        'Weights of CoTracker: path of a safetensors file (docs/backends.md says how to get it).',
     )

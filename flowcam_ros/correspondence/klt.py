@@ -98,6 +98,15 @@ class _Points:
 
 
 @dataclass(frozen=True)
+class _Sights:
+    """What is reported of one picture."""
+
+    number: Int64[np.ndarray, ' n']
+    pixel: Float32[np.ndarray, 'n 2']
+    sigma: Float32[np.ndarray, ' n']
+
+
+@dataclass(frozen=True)
 class _Picture:
     """One picture in the forms that the steps need."""
 
@@ -122,7 +131,7 @@ class KltTracks:
     def track(self, pictures: Pictures) -> Tracks:
         """See TrackEstimator."""
         points = _nothing()
-        sights: list[_Points] = []
+        sights: list[_Sights] = []
         before: _Picture | None = None
         count = 0
         for index in range(len(pictures)):
@@ -132,7 +141,7 @@ class KltTracks:
             new = self._seeds(now, points.pixel, count)
             count += len(new.number)
             points = points.joined(new)
-            sights.append(replace(points, patches=_nothing().patches, shape=_nothing().shape))
+            sights.append(_Sights(points.number, points.pixel, points.sigma))
             before = now
         return _collected(sights)
 
@@ -258,7 +267,7 @@ def _nothing() -> _Points:
     return _Points(np.zeros(0, np.int64), pixel, patches, upright(0), none, none)
 
 
-def _collected(sights: list[_Points]) -> Tracks:
+def _collected(sights: list[_Sights]) -> Tracks:
     if not sights:
         return no_tracks()
     frame = np.repeat(np.arange(len(sights)), [len(s.number) for s in sights])

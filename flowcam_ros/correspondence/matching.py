@@ -8,6 +8,8 @@ from jaxtyping import Float32, Int32, UInt8
 
 # Unit vectors farther apart than this are no match, whatever the second nearest.
 _MAX_DISTANCE = 0.7
+# Squared distances below this are those of equal descriptors.
+_ROUNDING = 1e-5
 
 
 def unit_vectors(descriptors: UInt8[np.ndarray, 'n d']) -> Float32[np.ndarray, 'n d']:
@@ -37,7 +39,7 @@ def match(
     best = alike[own, other]
     alike[own, other] = -1.0
     rival = np.maximum(alike[own].max(1), alike[:, other].max(0))
-    distance = np.sqrt(np.maximum(2.0 - 2.0 * best, 0.0))
-    clear = distance < ratio * np.sqrt(np.maximum(2.0 - 2.0 * rival, 0.0))
-    kept = clear & (distance < _MAX_DISTANCE)
+    distance, next_distance = 2.0 - 2.0 * best, 2.0 - 2.0 * rival  # squared
+    kept = distance < _MAX_DISTANCE**2
+    kept &= distance + _ROUNDING < ratio**2 * next_distance
     return np.stack([own[kept], other[kept]], 1).astype(np.int32)

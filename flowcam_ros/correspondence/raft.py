@@ -7,7 +7,6 @@ flow, so ``start`` is not used.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from flowcam_ros.correspondence.config import FlowConfig
 from flowcam_ros.correspondence.consistency import round_trip_confidence
+from flowcam_ros.correspondence.weights import check_fit, read_weights
 from flowcam_ros.errors import ConfigError, FlowcamError
 
 # RAFT's features are an eighth as large, and its pyramid wants at least 16 of them.
@@ -39,7 +39,7 @@ class RaftFlow:
 
     def __init__(self, config: FlowConfig, device: torch.device) -> None:
         models = _torchvision_models()
-        weights = _read(config.weights)
+        weights = read_weights(config.weights, 'flow.weights', 'raft', _CONVERT)
         self._model = _with_weights(models, weights, config.weights).to(device).eval()
         self._device = device
         self._updates = config.updates
@@ -117,35 +117,6 @@ def _torchvision_models() -> Any:
     return optical_flow
 
 
-def _read(path: str) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, on the CPU."""
-    if not path:
-        raise ConfigError(
-            f"flow.weights: 'raft' needs the path of a safetensors file with its weights; "
-            f'{_CONVERT}'
-        )
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            'flow.weights: reading them needs the package safetensors; install it with: '
-            "pip install 'flowcam_ros[raft]'"
-        ) from error
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise ConfigError(f'flow.weights: {path} is not there or no file; {_CONVERT}')
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        text = ' '.join(str(error).split())
-        raise ConfigError(
-            f'flow.weights: {path} is not a safetensors file ({text}); {_CONVERT}'
-        ) from error
-    except OSError as error:
-        raise ConfigError(f'flow.weights: {path} cannot be read ({error.strerror})') from error
-
-
 def _with_weights(models: Any, weights: dict[str, Tensor], path: str) -> torch.nn.Module:
     """Return the model that the weights are for, with them in it."""
     first = weights.get(_FIRST_LAYER)
@@ -158,22 +129,6 @@ def _with_weights(models: Any, weights: dict[str, Tensor], path: str) -> torch.n
             '32 and raft_large 64'
         )
     model: torch.nn.Module = getattr(models, name)(weights=None)
-    _check_fit(model.state_dict(), weights, f'flow.weights: {path} is not of {name}')
+    check_fit(model.state_dict(), weights, f'flow.weights: {path} is not of {name}')
     model.load_state_dict(weights)
     return model
-
-
-def _check_fit(expected: dict[str, Tensor], found: dict[str, Tensor], complaint: str) -> None:
-    for name, tensor in expected.items():
-        if name not in found:
-            raise ConfigError(f'{complaint}: tensor {name} is missing')
-        if found[name].shape != tensor.shape:
-            raise ConfigError(
-                f'{complaint}: tensor {name} has the shape {tuple(found[name].shape)}, expected '
-                f'{tuple(tensor.shape)}'
-            )
-        if not torch.isfinite(found[name]).all():
-            raise ConfigError(f'{complaint}: tensor {name} holds NaN or infinity')
-    unknown = sorted(set(found) - set(expected))
-    if unknown:
-        raise ConfigError(f'{complaint}: tensor {unknown[0]} is unknown')

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from flowcam_ros.correspondence.config import FlowConfig, TrackConfig
+from flowcam_ros.correspondence.cotracker import CoTrackerTracks
 from flowcam_ros.correspondence.dis import DisFlow
 from flowcam_ros.correspondence.flow import FlowEstimator
 from flowcam_ros.correspondence.klt import KltTracks
@@ -23,6 +24,7 @@ TRACK_BACKENDS: dict[
     str, Callable[[TrackConfig, FlowEstimator, torch.device], TrackEstimator | None]
 ] = {
     'klt': lambda config, flow, _: KltTracks(config, flow),
+    'cotracker': lambda config, _, device: CoTrackerTracks(config, device),
     'none': lambda *_: None,
 }
 

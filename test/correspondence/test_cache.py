@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cache: found again by content, whole or not at all, bounded in size."""
+
+import logging
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recordings import HeldPictures, textured
+
+from flowcam_ros.correspondence import cache
+from flowcam_ros.correspondence.cache import ResultCache, cache_key, digest_of_pictures
+from flowcam_ros.errors import OutputError
+
+LARGE = 10**9
+
+
+class Work:
+    """Something to compute, that counts how often it was done."""
+
+    def __init__(self, value: float = 1.0, size: int = 10) -> None:
+        self.done = 0
+        self._result = {'a': np.full(size, value), 'b': np.arange(3, dtype=np.int32)}
+
+    def __call__(self) -> dict[str, np.ndarray]:
+        self.done += 1
+        return self._result
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob('*.npz'))
+
+
+def test_a_result_is_computed_once(tmp_path: Path) -> None:
+    work = Work()
+    for _ in range(3):
+        found = ResultCache(tmp_path / 'new', LARGE).result('k', work)
+        np.testing.assert_array_equal(found['a'], np.ones(10))
+        assert found['b'].dtype == np.int32
+    assert work.done == 1
+
+
+def test_empty_results_are_kept_too(tmp_path: Path) -> None:
+    results = ResultCache(tmp_path, LARGE)
+    assert results.result('k', lambda: {'none': np.zeros((0, 2), np.float32)})['none'].size == 0
+    assert results.result('k', Work())['none'].shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda data: b'',
+        lambda data: data[: len(data) // 2],
+        lambda data: b'no archive at all',
+        lambda data: data[:60] + bytes(40) + data[100:],
+        lambda data: data[:-30] + bytes(30),
+        lambda data: data.replace(b"'<f8'", b"'|O8'"),
+    ],
+    ids=['empty', 'cut', 'other', 'header', 'directory', 'pickle'],
+)
+def test_a_damaged_file_is_computed_anew(tmp_path: Path, damage: object) -> None:
+    results, work = ResultCache(tmp_path, LARGE), Work()
+    results.result('k', work)
+    (file,) = kept(tmp_path)
+    file.write_bytes(damage(file.read_bytes()))
+    found = results.result('k', work)
+    np.testing.assert_array_equal(found['a'], np.ones(10))
+    assert work.done == 2
+    results.result('k', work)
+    assert work.done == 2
+
+
+@pytest.mark.parametrize('position', range(30, 420, 13))
+def test_no_wrong_byte_goes_through(tmp_path: Path, position: int) -> None:
+    results, work = ResultCache(tmp_path, LARGE), Work()
+    results.result('k', work)
+    (file,) = kept(tmp_path)
+    data = bytearray(file.read_bytes())
+    data[position] ^= 0x55
+    file.write_bytes(data)
+    found = results.result('k', work)
+    assert set(found) >= {'a', 'b'} or work.done == 2
+    np.testing.assert_array_equal(found['a'], np.ones(10))
+
+
+def test_objects_are_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='Object arrays'):
+        ResultCache(tmp_path, LARGE).result('k', lambda: {'a': np.array([{}], object)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_oldest_used_go_first_when_the_folder_is_full(tmp_path: Path) -> None:
+    results = ResultCache(tmp_path, 30_000)
+    for k, key in enumerate('abc'):
+        results.result(key, Work(k, 1000))
+        os.utime(tmp_path / f'{key}.npz', (k, k))
+    results.result('a', Work(0, 1000))  # used just now
+    results.result('d', Work(3, 1000))
+    assert [f.stem for f in kept(tmp_path)] == ['a', 'c', 'd']
+
+
+def test_a_result_larger_than_the_bound_is_returned_all_the_same(tmp_path: Path) -> None:
+    assert len(ResultCache(tmp_path, 100).result('k', Work(1, 1000))['a']) == 1000
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> dict[str, np.ndarray]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ResultCache(tmp_path, LARGE).result('k', fail)
+
+    def full(*_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(cache, '_write', full)
+    assert ResultCache(tmp_path, LARGE).result('k', Work())['a'].sum() == 10
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(cache, '_write', full)
+    with caplog.at_level(logging.WARNING):
+        ResultCache(tmp_path, LARGE).result('k', Work())
+    assert 'No space left on device' in caplog.text
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / 'file'
+    file.write_text('mine')
+    with pytest.raises(OutputError, match='needs a folder'):
+        ResultCache(file, LARGE)
+    assert file.read_text() == 'mine'
+
+
+def test_the_key_follows_pictures_masks_and_settings() -> None:
+    picture = textured(0, 40, 60)
+    other = picture.copy()
+    other[3, 4] ^= 1
+    mask = np.ones(picture.shape, bool)
+    hole = mask.copy()
+    hole[0, 0] = False
+    variants = [
+        HeldPictures([picture]),
+        HeldPictures([other]),
+        HeldPictures([picture.T.copy()]),
+        HeldPictures([picture, picture]),
+        HeldPictures([picture], [mask]),
+        HeldPictures([picture], [hole]),
+        HeldPictures([]),
+    ]
+    digests = [digest_of_pictures(v) for v in variants]
+    assert len(set(digests)) == len(variants)
+    assert digests[0] == digest_of_pictures(HeldPictures([picture.copy()]))
+    keys = [
+        cache_key('pairs', digests[0], {'a': 1}),
+        cache_key('pairs', digests[0], {'a': 2}),
+        cache_key('tracks', digests[0], {'a': 1}),
+        cache_key('pairs', digests[1], {'a': 1}),
+    ]
+    assert len(set(keys)) == 4
+    assert cache_key('pairs', digests[0], {'a': 1}) == keys[0]
+
+
+def test_files_are_plain_npz(tmp_path: Path) -> None:
+    ResultCache(tmp_path, LARGE).result('k', Work())
+    (file,) = kept(tmp_path)
+    assert zipfile.ZipFile(file).testzip() is None
+    with np.load(file, allow_pickle=False) as content:
+        assert sorted(content.files) == ['a', 'b']
