@@ -93,13 +93,18 @@ class FrameChooser:
 
     def add(self, frame: Frame) -> list[Chosen]:
         """Take the next frame; return those that are now chosen, in their order."""
+        if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
+            problem = f'its stamp {frame.stamp_ns} ns is not later than that of one before'
+            self._note(frame, Fate.UNORDERED, problem=problem)
+            return []
+        self._stamp_ns = frame.stamp_ns
         try:
-            self._check(frame)
+            self._check_camera(frame)
             look = self._meter.look(frame)
         except FrameRejected as error:
             self._note(frame, Fate.REJECTED, problem=str(error))
             return []
-        self._camera, self._stamp_ns = frame.camera, frame.stamp_ns
+        self._camera = frame.camera
         dark = look.textured < _MIN_TEXTURED
         self._note(frame, Fate.FEATURELESS if dark else Fate.BETWEEN, look.sharpness)
         if dark:
@@ -120,11 +125,7 @@ class FrameChooser:
         """Choose fewer frames from here on: ``step`` as ``FrameChoiceConfig.step``."""
         self._step = step
 
-    def _check(self, frame: Frame) -> None:
-        if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
-            raise FrameRejected(
-                'stamp', f'its stamp {frame.stamp_ns} ns is not later than that of the one before'
-            )
+    def _check_camera(self, frame: Frame) -> None:
         if self._camera is not None and frame.camera != self._camera:
             raise FrameRejected(
                 'camera',

@@ -141,6 +141,7 @@ def test_unusable_frames_are_reported_with_their_reason() -> None:
     frames[4] = dataclasses.replace(frames[4], image=frames[4].image[:100].copy())
     numbers, records = chosen(frames)
     assert numbers == [0, 5]
+    assert [record.fate for record in records[1:5]] == [Fate.UNORDERED, *[Fate.REJECTED] * 3]
     problems = [record.problem for record in records]
     assert [bool(problem) for problem in problems] == [False, True, True, True, True, False]
     assert 'not later' in problems[1]

@@ -2,6 +2,7 @@
 """Frames left out get the poses they have; where nothing is found, that is said."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -64,6 +65,7 @@ class World:
             pinhole = self.seen_as.without_distortion()
             self.frames = [dataclasses.replace(f, camera=pinhole) for f in self.frames]
         self.chosen = self.chosen or range(0, len(self.frames), EVERY)
+        self.original = self.frames[0].camera
         preparer = FramePreparer(MAX_PIXELS)
         self.prepared = [preparer.prepare(self.frames[k]) for k in self.chosen]
         self.pictures = Listed(self.prepared)
@@ -106,6 +108,9 @@ class World:
             np.full(len(points), SIGMA_PX, np.float32),
         )
 
+    def place(self, frames: list[Frame] | None = None) -> Iterator[PlacedFrame]:
+        return place_frames(frames or self.frames, self.anchors(), self.original, MAX_PIXELS)
+
     def error(self, placed: PlacedFrame) -> tuple[float, float]:
         """Return metres and degrees."""
         off = inverse(self.truth[placed.stamp_ns]) @ placed.world_from_camera
@@ -114,7 +119,7 @@ class World:
 
 
 def check_all_matched(world: World, metres: float = 0.003, degrees: float = 0.05) -> None:
-    placed = list(place_frames(world.frames, world.anchors(), MAX_PIXELS))
+    placed = list(world.place())
     assert [one.stamp_ns for one in placed] == [frame.stamp_ns for frame in world.frames]
     for number, one in enumerate(placed):
         assert world.chosen is not None
@@ -155,7 +160,7 @@ def test_distortion_that_was_found_is_taken_into_account() -> None:
 def test_the_covariance_covers_the_error() -> None:
     world = World(parse_synthetic(WALK + '&noise=4'), unit=3.0)
     ratios = []
-    for one in place_frames(world.frames, world.anchors(), MAX_PIXELS):
+    for one in world.place():
         if one.placement is Placement.MATCHED:
             off = one.world_from_camera[:3, 3] - world.truth[one.stamp_ns][:3, 3]
             ratios.append(off @ np.linalg.solve(one.covariance[:3, :3], off) / 3.0)
@@ -168,7 +173,7 @@ def test_frames_outside_the_anchors_are_placed_by_the_nearest() -> None:
 
 def test_each_anchor_is_read_once() -> None:
     world = World(parse_synthetic(WALK))
-    list(place_frames(world.frames, world.anchors(), MAX_PIXELS))
+    list(world.place())
     assert world.pictures.reads == [0, 1, 2, 3]
 
 
@@ -177,7 +182,7 @@ def test_where_nothing_is_found_the_pose_is_interpolated_and_says_so() -> None:
     for dark in (5, 6):
         frame = world.frames[dark]
         world.frames[dark] = dataclasses.replace(frame, image=np.zeros_like(frame.image))
-    placed = list(place_frames(world.frames, world.anchors(), MAX_PIXELS))
+    placed = list(world.place())
     for dark in (5, 6):
         one = placed[dark]
         assert one.placement is Placement.INTERPOLATED
@@ -188,7 +193,7 @@ def test_where_nothing_is_found_the_pose_is_interpolated_and_says_so() -> None:
     assert placed[7].placement is Placement.MATCHED
 
 
-def test_frames_of_another_size_are_interpolated() -> None:
+def test_frames_of_another_camera_or_size_are_interpolated() -> None:
     world = World(parse_synthetic(WALK))
     frame = world.frames[5]
     world.frames[5] = dataclasses.replace(
@@ -197,14 +202,16 @@ def test_frames_of_another_size_are_interpolated() -> None:
         camera=CameraModel(100, 100, 200.0, 200.0, 49.5, 49.5),
     )
     world.frames[6] = dataclasses.replace(world.frames[6], image=frame.image[:50].copy())
-    placed = list(place_frames(world.frames, world.anchors(), MAX_PIXELS))
-    assert {placed[5].placement, placed[6].placement} == {Placement.INTERPOLATED}
+    zoomed = dataclasses.replace(frame.camera, fx=1.1 * frame.camera.fx)
+    world.frames[7] = dataclasses.replace(world.frames[7], camera=zoomed)
+    placed = list(world.place())
+    assert {one.placement for one in placed[5:8]} == {Placement.INTERPOLATED}
 
 
 def test_stamps_that_go_back_have_no_pose() -> None:
     world = World(parse_synthetic(WALK))
     frames = [*world.frames[:3], world.frames[1], *world.frames[3:]]
-    placed = list(place_frames(frames, world.anchors(), MAX_PIXELS))
+    placed = list(world.place(frames))
     assert len(placed) == len(world.frames)
 
 
@@ -223,7 +230,7 @@ def test_without_points_everything_is_interpolated() -> None:
         np.zeros((0, 2), np.float32),
         np.zeros(0, np.float32),
     )
-    placed = [FramePlacer(anchors, MAX_PIXELS).place(frame) for frame in world.frames]
+    placed = [FramePlacer(anchors, world.original, MAX_PIXELS).place(f) for f in world.frames]
     assert {one.placement for one in placed[1:-1]} == {Placement.INTERPOLATED}
     assert np.isfinite([one.world_from_camera for one in placed]).all()
 
@@ -253,7 +260,7 @@ def test_observations_that_do_not_fit_their_point_are_left_out() -> None:
 
 def test_one_anchor_places_its_neighbours() -> None:
     world = World(parse_synthetic(WALK), chosen=range(0, 1))
-    placed = list(place_frames(world.frames[:4], world.anchors(), MAX_PIXELS))
+    placed = list(world.place(world.frames[:4]))
     assert [one.placement for one in placed[1:]] == [Placement.MATCHED] * 3
     assert max(world.error(one)[0] for one in placed) < 0.003
 
@@ -310,7 +317,8 @@ def test_real_frames_are_placed_far_better_than_by_interpolation(shared_data: Pa
     assert truth is not None
     poses = dict(zip(truth.stamps_ns.tolist(), truth.world_from_camera, strict=True))
     frames = [frame for frame in sequence if frame.stamp_ns in poses][:17]
-    placer = FramePlacer(real_anchors(frames[::2], poses), MAX_PIXELS)
+    anchors = real_anchors(frames[::2], poses)
+    placer = FramePlacer(anchors, frames[0].camera, MAX_PIXELS)
     placed = [placer.place(frame) for frame in frames[1::2]]
     assert {one.placement for one in placed} == {Placement.MATCHED}
     off = [one.world_from_camera[:3, 3] - poses[one.stamp_ns][:3, 3] for one in placed]
