@@ -35,6 +35,8 @@ _STILL = 0.0005
 # Parts of the sharpness of its neighbours below which a frame is blurred: 6 pixels of 640.
 _BLURRED = 0.75
 _NEIGHBOURS = 7
+# A still picture is no duplicate but a better one where it is so many times sharper.
+_SHARPER = 1.1
 # With texture on less than this share of the picture there is nothing to follow.
 _MIN_TEXTURED = 0.003
 # A step over which nothing can be followed counts as this many wanted ones.
@@ -183,7 +185,8 @@ class FrameChooser:
         """Take a frame in which the anchor's picture is found again."""
         assert self._anchor is not None and self._newest is not None
         step = candidate.flow - self._newest.flow
-        if abs(step) < _STILL:
+        sharper = candidate.look.sharpness > _SHARPER * self._newest.look.sharpness
+        if abs(step) < _STILL and not sharper:
             self._change(candidate, Fate.DUPLICATE)
             return []
         blurred = self._is_blurred(candidate)

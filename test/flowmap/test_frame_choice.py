@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -77,6 +78,13 @@ def test_pictures_that_stand_between_moving_ones_are_duplicates() -> None:
     numbers, records = chosen(sliding(offsets))
     assert numbers == [0, 3, 5, 7]
     assert [k for k, record in enumerate(records) if record.fate is Fate.DUPLICATE] == [1, 2, 4, 6]
+
+
+def test_the_sharp_picture_is_taken_when_the_camera_has_come_to_rest() -> None:
+    frames = sliding([0.0, 2.0, 4.0, 6.2, 6.2, 6.2])
+    frames[3] = dataclasses.replace(frames[3], image=cv2.blur(frames[3].image, (3, 3)))
+    numbers, _ = chosen(frames)
+    assert numbers == [0, 4]
 
 
 def test_a_tremor_is_no_motion() -> None:
