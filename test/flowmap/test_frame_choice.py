@@ -82,7 +82,7 @@ def test_pictures_that_stand_between_moving_ones_are_duplicates() -> None:
 
 def test_the_sharp_picture_is_taken_when_the_camera_has_come_to_rest() -> None:
     frames = sliding([0.0, 2.0, 4.0, 6.2, 6.2, 6.2])
-    frames[3] = dataclasses.replace(frames[3], image=cv2.blur(frames[3].image, (3, 3)))
+    frames[3] = dataclasses.replace(frames[3], image=cv2.blur(frames[3].image, (5, 5)))
     numbers, _ = chosen(frames)
     assert numbers == [0, 4]
 
