@@ -35,6 +35,8 @@ _STILL = 0.0005
 # Parts of the sharpness of its neighbours below which a frame is blurred: 6 pixels of 640.
 _BLURRED = 0.75
 _NEIGHBOURS = 7
+# A still picture is no duplicate but a better one where it is so many times sharper.
+_SHARPER = 1.1
 # With texture on less than this share of the picture there is nothing to follow.
 _MIN_TEXTURED = 0.003
 # A step over which nothing can be followed counts as this many wanted ones.
@@ -93,13 +95,18 @@ class FrameChooser:
 
     def add(self, frame: Frame) -> list[Chosen]:
         """Take the next frame; return those that are now chosen, in their order."""
+        if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
+            problem = f'its stamp {frame.stamp_ns} ns is not later than that of one before'
+            self._note(frame, Fate.UNORDERED, problem=problem)
+            return []
+        self._stamp_ns = frame.stamp_ns
         try:
-            self._check(frame)
+            self._check_camera(frame)
             look = self._meter.look(frame)
         except FrameRejected as error:
             self._note(frame, Fate.REJECTED, problem=str(error))
             return []
-        self._camera, self._stamp_ns = frame.camera, frame.stamp_ns
+        self._camera = frame.camera
         dark = look.textured < _MIN_TEXTURED
         self._note(frame, Fate.FEATURELESS if dark else Fate.BETWEEN, look.sharpness)
         if dark:
@@ -120,11 +127,7 @@ class FrameChooser:
         """Choose fewer frames from here on: ``step`` as ``FrameChoiceConfig.step``."""
         self._step = step
 
-    def _check(self, frame: Frame) -> None:
-        if self._stamp_ns is not None and frame.stamp_ns <= self._stamp_ns:
-            raise FrameRejected(
-                'stamp', f'its stamp {frame.stamp_ns} ns is not later than that of the one before'
-            )
+    def _check_camera(self, frame: Frame) -> None:
         if self._camera is not None and frame.camera != self._camera:
             raise FrameRejected(
                 'camera',
@@ -182,7 +185,8 @@ class FrameChooser:
         """Take a frame in which the anchor's picture is found again."""
         assert self._anchor is not None and self._newest is not None
         step = candidate.flow - self._newest.flow
-        if abs(step) < _STILL:
+        sharper = candidate.look.sharpness > _SHARPER * self._newest.look.sharpness
+        if abs(step) < _STILL and not sharper:
             self._change(candidate, Fate.DUPLICATE)
             return []
         blurred = self._is_blurred(candidate)

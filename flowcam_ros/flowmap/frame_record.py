@@ -16,6 +16,7 @@ class Fate(str, Enum):
     BLURRED = 'blurred'  # less sharp than its neighbours
     FEATURELESS = 'featureless'  # dark, white, or covered: nothing to follow
     REJECTED = 'rejected'  # unusable; ``FrameRecord.problem`` says why
+    UNORDERED = 'unordered'  # no later than one before it: it can have no pose of its own
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class FrameRecord:
         flow: how far the picture moved from the first frame to this one, summed up over its
             median motions, in parts of the picture's width.
         sharpness: comparable with that of its neighbours; 0 where unknown.
-        problem: why it was rejected, a sentence; '' if it was not.
+        problem: why it was rejected or is unordered, a sentence; else ''.
     """
 
     number: int

@@ -182,7 +182,9 @@ class FrameWriter:
             if self._source is None:
                 # the first frames may have come without
                 self._source = choose_source(self._depth_config, frame)
-            measured = self._source and self._source.measure(self._reduced.prepare(frame))
+            if self._source is None:
+                return False
+            measured = self._source.measure(self._reduced.prepare(frame))
         except FrameRejected as error:
             self._problems[str(error)] = self._problems.get(str(error), 0) + 1
             return False

@@ -71,16 +71,17 @@ class PlacedFrame:
 
 
 def place_frames(
-    frames: Iterable[Frame], anchors: Anchors, max_pixels: int
+    frames: Iterable[Frame], anchors: Anchors, original: CameraModel, max_pixels: int
 ) -> Iterator[PlacedFrame]:
     """Yield the pose of every frame of the recording whose stamp is later than the one before.
 
     Args:
         frames: the recording again, from its first frame.
         anchors: the chosen frames.
+        original: camera of the recording by its start calibration.
         max_pixels: of the tracking pictures, as they were made for the anchors.
     """
-    placer = FramePlacer(anchors, max_pixels)
+    placer = FramePlacer(anchors, original, max_pixels)
     stamp_ns: int | None = None
     for frame in frames:
         if stamp_ns is None or frame.stamp_ns > stamp_ns:
@@ -104,11 +105,14 @@ class FramePlacer:
 
     Args:
         anchors: the chosen frames, at least one.
-        max_pixels: of their tracking pictures.
+        original: camera of the recording by its start calibration; frames of others are
+            interpolated.
+        max_pixels: of the tracking pictures.
     """
 
-    def __init__(self, anchors: Anchors, max_pixels: int) -> None:
+    def __init__(self, anchors: Anchors, original: CameraModel, max_pixels: int) -> None:
         self._anchors = anchors
+        self._original = original
         self._preparer = FramePreparer(max_pixels)
         self._path = Trajectory(anchors.stamps_ns, anchors.world_from_camera)
         self._pinhole = anchors.camera.without_distortion()
@@ -123,12 +127,12 @@ class FramePlacer:
             return PlacedFrame(frame.stamp_ns, Placement.OPTIMISED, pose, np.zeros((6, 6)))
         near = [index for index in (after - 1, after) if 0 <= index < len(stamps)]
         between = self._between(frame.stamp_ns, near)
+        if frame.camera != self._original:
+            return between
         try:
             prepared = self._preparer.prepare(frame)
         except FrameRejected:
             return between
-        if prepared.grey.shape != (self._pinhole.height, self._pinhole.width):
-            return between  # of another camera
         return self._matched(prepared, near, between) or between
 
     def _between(self, stamp_ns: int, near: list[int]) -> PlacedFrame:

@@ -9,20 +9,20 @@ go into one fit.
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from flowcam_ros.geometry import se3
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6, of_solver_inverse, rotated
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.odometry.multi_start import fit_from_best
-from flowcam_ros.odometry.pose_problem import UNEXPLAINED_CHI2
+from flowcam_ros.odometry.pose_problem import UNEXPLAINED_CHI2, PoseProblem
 from flowcam_ros.odometry.pose_solver import PoseFit
 from flowcam_ros.odometry.scene_flow import Correspondences
 
@@ -33,7 +33,11 @@ _MIN_POINTS = 6
 _DEPTH_SIGMA = 1e-3
 # Nearer than this share of the median distance a point is no landmark.
 _NEAREST = 0.02
-_RANSAC_PX, _RANSAC_ROUNDS, _RANSAC_CONFIDENCE = 3.0, 200, 0.999
+# A fit that leaves so much unexplained, 0 to 1, may have been led astray.
+_MISFIT = 0.4
+# Errors exceed what is known of them by this much at most; where more, the pose is wrong.
+_MOST_SCALE = 2.0
+_RANSAC_PX, _RANSAC_ROUNDS, _RANSAC_CONFIDENCE = 3.0, 500, 0.999
 
 
 @dataclass(frozen=True)
@@ -90,15 +94,17 @@ def resect(found: FoundPoints, camera: CameraModel, starts: list[Matrix4]) -> Re
     unit = float(np.median(local[:, 2]))
     points = _correspondences(local / unit, found.pixels[kept], found.variance[kept], camera)
     guesses = [_scaled(se3.inverse(start) @ starts[0], 1.0 / unit) for start in starts]
+    problem = PoseProblem(points, camera)
     fit = fit_from_best(points, camera, guesses, _ITERATIONS, None)
-    if not _explains_most(fit):
-        by_sampling = _sampled_pose(local / unit, found.pixels[kept], camera)
-        if by_sampling is not None:
-            again = fit_from_best(points, camera, [by_sampling], _ITERATIONS, None)
-            fit = min(fit, again, key=lambda f: f.misfit)
+    if problem.misfit(fit.target_from_source) > _MISFIT:
+        sampled = _sampled(local / unit, found.pixels[kept], camera)
+        if sampled is not None:
+            agreed = _subset(points, sampled[1])
+            again = fit_from_best(agreed, camera, [sampled[0]], _ITERATIONS, None)
+            fit = min(fit, again, key=lambda f: problem.misfit(f.target_from_source))
     if not bool(torch.isfinite(fit.target_from_source).all()):
         return None
-    return _result(fit, kept, starts[0], unit)
+    return _result(problem, fit, kept, starts[0], unit)
 
 
 def _ahead(
@@ -139,15 +145,17 @@ def _scaled(pose: Matrix4, factor: float) -> Matrix4:
     return se3.from_rotation_translation(pose[:3, :3], pose[:3, 3] * factor)
 
 
-def _explains_most(fit: PoseFit) -> bool:
-    return float((fit.chi2 < UNEXPLAINED_CHI2).double().mean()) > 0.5
+def _subset(points: Correspondences, index: Int[np.ndarray, ' m']) -> Correspondences:
+    keep = torch.from_numpy(index)
+    fields = (getattr(points, field.name) for field in dataclasses.fields(points))
+    return Correspondences(*(field[keep] for field in fields))
 
 
-def _sampled_pose(
+def _sampled(
     local: Float[np.ndarray, 'n 3'], pixels: Float[np.ndarray, 'n 2'], camera: CameraModel
-) -> Matrix4 | None:
-    """Return the pose of most of the points by random sampling; None without one."""
-    done, turn, shift, _ = cv2.solvePnPRansac(
+) -> tuple[Matrix4, Int[np.ndarray, ' m']] | None:
+    """Return the pose that the most points agree on by random sampling, and which they are."""
+    done, turn, shift, agreed = cv2.solvePnPRansac(
         np.ascontiguousarray(local, np.float64),
         np.ascontiguousarray(pixels, np.float64),
         camera.matrix,
@@ -155,20 +163,26 @@ def _sampled_pose(
         iterationsCount=_RANSAC_ROUNDS,
         reprojectionError=_RANSAC_PX,
         confidence=_RANSAC_CONFIDENCE,
-        flags=cv2.SOLVEPNP_SQPNP,
+        flags=cv2.SOLVEPNP_AP3P,
     )
-    if not done or not np.isfinite(turn).all() or not np.isfinite(shift).all():
+    if not done or agreed is None or len(agreed) < _MIN_POINTS:
         return None
-    return se3.from_rotation_translation(cv2.Rodrigues(turn)[0], shift.ravel())
+    if not np.isfinite(turn).all() or not np.isfinite(shift).all():
+        return None
+    pose = se3.from_rotation_translation(cv2.Rodrigues(turn)[0], shift.ravel())
+    return pose, agreed.ravel().astype(np.int64)
 
 
-def _result(fit: PoseFit, kept: Bool[np.ndarray, ' n'], start: Matrix4, unit: float) -> Resection:
+def _result(
+    problem: PoseProblem, fit: PoseFit, kept: Bool[np.ndarray, ' n'], start: Matrix4, unit: float
+) -> Resection:
     camera_from_start = fit.target_from_source.cpu().numpy()
     covariance = of_solver_inverse(camera_from_start, fit.covariance.cpu().numpy())
     scale = np.diag([unit] * 3 + [1.0] * 3)
     covariance = rotated(scale @ covariance @ scale, start[:3, :3])
     pose = start @ se3.inverse(_scaled(camera_from_start, unit))
     explained = np.zeros(len(kept), bool)
-    limit = UNEXPLAINED_CHI2 * max(fit.scale, 1.0 / math.sqrt(UNEXPLAINED_CHI2)) ** 2
-    explained[kept] = (fit.chi2 < limit).cpu().numpy()
+    chi2 = problem.residuals(fit.target_from_source, problem.points.inverse_depth).chi2_pixel
+    limit = UNEXPLAINED_CHI2 * min(fit.scale, _MOST_SCALE) ** 2
+    explained[kept] = (chi2 < limit).cpu().numpy()
     return Resection(se3.orthonormalized(pose), covariance, explained)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from flowcam_ros.flowmap.frame_store import FrameStore, sampled
+
 # A scale less sure than this is none.
 _MAX_SIGMA = 0.2
 # Measured depth must be this sure to be compared, as a share of itself.
@@ -48,6 +50,30 @@ class DepthSamples:
     reconstructed: Float[np.ndarray, ' n']
     inverse_depth: Float[np.ndarray, ' n']
     variance: Float[np.ndarray, ' n']
+
+
+def depth_samples(
+    store: FrameStore,
+    index: int,
+    pixels: Float[np.ndarray, 'n 2'],
+    reconstructed: Float[np.ndarray, ' n'],
+) -> DepthSamples | None:
+    """Return the measured depth of a frame at points of it; None if it has none.
+
+    Args:
+        store: the frames.
+        index: of the frame in the store.
+        pixels: (n, 2) where the points lie in the tracking picture.
+        reconstructed: (n,) their z in the frame's camera, units of the reconstruction.
+    """
+    measured = store.measured_depth(index)
+    if measured is None:
+        return None
+    inverse, variance = (
+        sampled(map_, measured.camera, pixels, store.index.tracking)
+        for map_ in (measured.inverse_depth, measured.variance)
+    )
+    return DepthSamples(reconstructed, inverse, variance)
 
 
 def scale_from_depth(samples: Iterable[DepthSamples], source: str) -> MetricScale:

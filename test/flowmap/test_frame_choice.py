@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -79,6 +80,13 @@ def test_pictures_that_stand_between_moving_ones_are_duplicates() -> None:
     assert [k for k, record in enumerate(records) if record.fate is Fate.DUPLICATE] == [1, 2, 4, 6]
 
 
+def test_the_sharp_picture_is_taken_when_the_camera_has_come_to_rest() -> None:
+    frames = sliding([0.0, 2.0, 4.0, 6.2, 6.2, 6.2])
+    frames[3] = dataclasses.replace(frames[3], image=cv2.blur(frames[3].image, (5, 5)))
+    numbers, _ = chosen(frames)
+    assert numbers == [0, 4]
+
+
 def test_a_tremor_is_no_motion() -> None:
     numbers, _ = chosen(sliding(2.5 * np.sin(np.arange(60))))
     assert len(numbers) <= 3
@@ -141,6 +149,7 @@ def test_unusable_frames_are_reported_with_their_reason() -> None:
     frames[4] = dataclasses.replace(frames[4], image=frames[4].image[:100].copy())
     numbers, records = chosen(frames)
     assert numbers == [0, 5]
+    assert [record.fate for record in records[1:5]] == [Fate.UNORDERED, *[Fate.REJECTED] * 3]
     problems = [record.problem for record in records]
     assert [bool(problem) for problem in problems] == [False, True, True, True, True, False]
     assert 'not later' in problems[1]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from flowcam_ros.correspondence.pictures import Pictures
 from flowcam_ros.depth.config import DepthConfig
 from flowcam_ros.errors import OutputError
-from flowcam_ros.flowmap.frame_choice import FrameKeeper
-from flowcam_ros.flowmap.frame_config import FrameStoreConfig
+from flowcam_ros.flowmap.frame_choice import FrameKeeper, choose_frames
+from flowcam_ros.flowmap.frame_config import FrameChoiceConfig, FrameStoreConfig
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore, network_size, sampled
 from flowcam_ros.flowmap.frame_writer import FrameWriter
@@ -145,6 +145,19 @@ def test_dropped_frames_leave_nothing(tmp_path: Path) -> None:
     assert isinstance(writer, FrameKeeper)
     again = FrameStore(tmp_path)
     assert again.index == store.index
+
+
+def test_a_choice_with_a_budget_keeps_no_more_on_disk(tmp_path: Path) -> None:
+    writer = FrameWriter(tmp_path, CONFIG, DepthConfig(), 5)
+    config = FrameChoiceConfig(step=0.01, max_frames=5)
+    sequence = parse_synthetic('synthetic:fast_turn?frames=60&width=200&height=150')
+    records = choose_frames(sequence, writer, config)
+    store = writer.finish()
+    chosen = [record for record in records if record.fate is Fate.CHOSEN]
+    assert len(records) == 60
+    assert len(store) == len(chosen) == 5
+    assert store.index.numbers == tuple(record.number for record in chosen)
+    assert len(list(tmp_path.glob('*_grey.npy'))) == 5
 
 
 class Usage(NamedTuple):

@@ -38,6 +38,7 @@ def test_a_folder_gives_its_frames(make_folder, make_frames):
     frames, made = list(sequence), make_frames(5, depth=True)
     assert sequence.name == 'folder' and sequence.expected_frames() == 5 and not sequence.losses
     assert [f.stamp_ns for f in frames] == [i * 10**8 + 1 for i in range(5)]
+    assert [f.name for f in frames] == [f'{i}.png' for i in range(5)]
     for frame, original in zip(frames, made, strict=True):
         assert np.array_equal(frame.image, original.image)
         assert frame.camera == original.camera == frame.depth.camera
