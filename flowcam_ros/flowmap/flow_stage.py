@@ -83,7 +83,8 @@ def optimise_flow(
             'and path cannot be told from that. Record while moving sideways'
         )
     scene = _scene(store, found, config, lens, log_sigma, device)
-    optimizer = Optimizer(scene, config.optimizer, listener.on_step, config.seed)
+    workers = config.threads if device.type == 'cpu' else 1
+    optimizer = Optimizer(scene, config.optimizer, listener.on_step, workers, config.seed)
     optimizer.fit_depth(TwoViewTargets(views, device))
     optimizer.fit_flow()
     maps, lens, tree, poses = optimizer.result()

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from flowcam_ros.flowmap.chunks import ChunkedMaps, all_maps
+from flowcam_ros.flowmap.chunks import ChunkRunner
 from flowcam_ros.flowmap.depth_model import DepthModel
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
 from flowcam_ros.flowmap.edges import EdgeLinks
@@ -88,16 +88,23 @@ class Optimizer:
         scene: changed in place.
         config: steps, rates, samples.
         on_step: told each step; may raise to cancel.
+        workers: chunks of frames that are worked on side by side.
         seed: of everything that is drawn.
     """
 
     def __init__(
-        self, scene: FlowMapScene, config: OptimizerConfig, on_step: OnStep, seed: int = 0
+        self,
+        scene: FlowMapScene,
+        config: OptimizerConfig,
+        on_step: OnStep,
+        workers: int = 1,
+        seed: int = 0,
     ) -> None:
         self._scene = scene
         self._config = config
         self._on_step = on_step
         self._random = np.random.default_rng(seed)
+        self._runner = ChunkRunner(scene.model, config.chunk, config.held, workers, scene.size)
         self._delta = config.robust_share * math.sqrt(scene.size[0] * scene.size[1])
 
     def fit_depth(self, targets: TwoViewTargets) -> None:
@@ -108,7 +115,7 @@ class Optimizer:
         for step in range(1, steps + 1):
             _set_rate(adam, step, steps)
             adam.zero_grad(set_to_none=True)
-            chunked = self._maps()
+            chunked = self._runner.run()
             drawn = targets.draw(_TARGETS_PER_GROUP, self._random)
             loss = drawn.loss(chunked.maps) + 1e-3 * chunked.maps.log_inverse.mean() ** 2
             loss.backward()
@@ -128,7 +135,7 @@ class Optimizer:
                 tree, focal_pairs = self._plan()
             _set_rate(adam, step, config.steps)
             adam.zero_grad(set_to_none=True)
-            chunked = self._maps()
+            chunked = self._runner.run()
             lens = scene.focal.lens(chunked.maps, focal_pairs, scene.trust)
             poses = self.poses(chunked.maps, lens, tree)
             parts = self._losses(chunked.maps, lens, poses)
@@ -156,7 +163,7 @@ class Optimizer:
     @torch.no_grad()
     def result(self) -> tuple[Maps, Lens, PoseTree, Float[Tensor, 'f 4 4']]:
         """Return depth, lens, tree and poses as they are now."""
-        maps = self._frozen_maps()
+        maps = self._runner.frozen()
         tree, focal_pairs = self._plan(maps)
         lens = self._scene.focal.lens(maps, focal_pairs, self._scene.trust)
         return maps, lens, tree, self.poses(maps, lens, tree)
@@ -172,18 +179,10 @@ class Optimizer:
     def _plan(self, maps: Maps | None = None) -> tuple[PoseTree, Links]:
         """Return the tree of poses, and the links of the pairs that tell the focal length."""
         scene = self._scene
-        maps = maps or self._frozen_maps()
+        maps = maps or self._runner.frozen()
         pairs = scene.edges.subset(np.arange(min(_FOCAL_PAIRS, len(scene.edges.first))))
         lens = scene.focal.lens(maps, pairs, scene.trust)
         return scene.edges.tree(maps, lens, scene.trust), pairs
-
-    def _maps(self) -> ChunkedMaps:
-        return ChunkedMaps(self._scene.model, self._config.chunk, self._scene.size)
-
-    def _frozen_maps(self) -> Maps:
-        model, chunk = self._scene.model, self._config.chunk
-        chunks = [slice(i, i + chunk) for i in range(0, len(model), chunk)]
-        return Maps(*all_maps(model, chunks), *self._scene.size)
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         scene, config = self._scene, self._config

@@ -39,5 +39,12 @@ class OptimizerConfig:
     track_weight: float = option(1.0, 'Weight of the loss of point tracks.', ge=0.0, le=1000.0)
     match_weight: float = option(1.0, 'Weight of the loss of matched pairs.', ge=0.0, le=1000.0)
     chunk: int = option(
-        16, 'Frames whose network activations are held at a time.', unit='frames', ge=1, le=1024
+        16, 'Most frames that the network works on at a time.', unit='frames', ge=1, le=1024
+    )
+    held: int = option(
+        64,
+        'Most frames whose network activations are held; with more frames chunks are run twice.',
+        unit='frames',
+        ge=1,
+        le=4096,
     )

@@ -63,7 +63,7 @@ class Refinement:
 class Refiner:
     """Refines recordings with one configuration; knows nothing of ROS or of output files.
 
-    Making one sets torch's thread count of the process to ``config.threads``.
+    Making one sets torch's own thread count of the process to one.
 
     Args:
         config: all options.
@@ -74,7 +74,7 @@ class Refiner:
         self._config = config
         self._listener = listener
         self._device = choose_device(config.device)
-        use_threads(config.threads)
+        use_threads(1)  # frames are worked on side by side instead
 
     def refine(self, frames: Iterable[Frame], work: Path, expected: int | None) -> Refinement:
         """Return the reconstruction of a recording.

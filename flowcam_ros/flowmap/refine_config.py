@@ -45,7 +45,9 @@ class RefineConfig:
     """The offline refinement of a recording."""
 
     device: str = option('auto', 'Where to compute.', choices=('auto', 'cpu', 'cuda'))
-    threads: int = option(2, 'Threads of torch on the CPU.', unit='threads', ge=1, le=64)
+    threads: int = option(
+        2, 'Groups of frames that the CPU works on side by side.', unit='threads', ge=1, le=64
+    )
     seed: int = option(0, 'Of everything that is drawn by chance.', ge=0, le=2**31 - 1)
     intrinsics: IntrinsicsConfig = group(IntrinsicsConfig)
     frames: FrameChoiceConfig = group(FrameChoiceConfig)

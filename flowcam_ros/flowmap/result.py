@@ -48,7 +48,7 @@ def placed(
         tracks.pixel[use],
         tracks.sigma[use],
     )
-    return list(place_frames(frames, anchors, max_pixels))
+    return list(place_frames(frames, anchors, store.index.original, max_pixels))
 
 
 def assemble(
