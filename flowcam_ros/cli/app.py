@@ -13,6 +13,7 @@ from flowcam_ros.cli.node import node
 from flowcam_ros.cli.odometry import odometry
 from flowcam_ros.cli.play import play
 from flowcam_ros.cli.record import record
+from flowcam_ros.cli.refine import refine
 from flowcam_ros.cli.version import version
 
 app = typer.Typer(
@@ -24,5 +25,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (odometry, evaluate, evaluate_views, record, demo, node, play, config, version):
+for command in (
+    odometry,
+    refine,
+    evaluate,
+    evaluate_views,
+    record,
+    demo,
+    node,
+    play,
+    config,
+    version,
+):
     app.command()(command)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shows people how far a refinement is."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flowcam_ros.flowmap.progress import Listener
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from flowcam_ros.flowmap.optimize import StepReport
+
+
+class StageLines:
+    """One line a stage, for logs."""
+
+    def on_stage(self, name: str) -> None:
+        """See Listener."""
+        print(f'flowcam: {name}', file=sys.stderr)
+
+    def on_note(self, text: str) -> None:
+        """See Listener."""
+
+    def on_step(self, report: StepReport) -> None:
+        """See Listener."""
+
+    def on_polish(self, part: str, step: int, scale: float, focal: float) -> None:
+        """See Listener."""
+
+
+class StageBar:
+    """A bar with loss, focal length and time left.
+
+    Args:
+        bar: to draw on.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task('', total=None)
+        self._stage = ''
+
+    def on_stage(self, name: str) -> None:
+        """See Listener."""
+        self._stage = name
+        self._bar.reset(self._task, total=None, description=name)
+
+    def on_note(self, text: str) -> None:
+        """See Listener."""
+        self._bar.update(self._task, description=f'{self._stage}: {text}')
+
+    def on_step(self, report: StepReport) -> None:
+        """See Listener."""
+        if report.step == 1:
+            self._bar.reset(self._task, total=report.steps)
+        focal = '' if report.focal != report.focal else f', focal {report.focal:.1f} px'
+        self._bar.update(
+            self._task,
+            completed=report.step,
+            description=f'{self._stage}: {report.stage} loss {report.loss:.4f}{focal}',
+        )
+
+    def on_polish(self, part: str, step: int, scale: float, focal: float) -> None:
+        """See Listener."""
+        self._bar.update(
+            self._task,
+            description=f'{self._stage}: {part}, step {step}, error {scale:.2f} sigma, '
+            f'focal {focal:.1f} px',
+        )
+
+
+@contextlib.contextmanager
+def refine_progress() -> Iterator[Listener]:
+    """Give a listener: a bar where stderr is a terminal, else a line a stage."""
+    if not sys.stderr.isatty():
+        yield StageLines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn('{task.description}'), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield StageBar(bar)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of a refinement from a file and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from flowcam_ros.errors import UsageError
+from flowcam_ros.runs.refine_config import RefineRunConfig
+from flowcam_ros.settings import build, parse_assignments, read_yaml
+
+
+def resolve_refine_config(
+    file: Path | None, assignments: Iterable[str], intrinsics: str | None
+) -> RefineRunConfig:
+    """Return the defaults changed by a file, then by ``key=value``, then by ``--intrinsics``.
+
+    Raises:
+        ConfigError: the file cannot be read, or an option is unknown or out of range.
+        UsageError: ``--intrinsics`` and ``--set intrinsics.mode`` contradict each other.
+    """
+    values = {} if file is None else read_yaml(file)
+    assigned = parse_assignments(assignments)
+    values.update(assigned)
+    if intrinsics is not None:
+        other = assigned.get('intrinsics.mode', intrinsics)
+        if other != intrinsics:
+            raise UsageError(
+                f'--intrinsics {intrinsics} and --set intrinsics.mode={other} contradict'
+            )
+        values['intrinsics.mode'] = intrinsics
+    return build(RefineRunConfig, values)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refine a recording: from its path to a folder of results."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowcam_ros import __version__
+from flowcam_ros.export.atomic import new_folder
+from flowcam_ros.export.json_file import plain, write_json
+from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
+from flowcam_ros.flowmap.evidence import Verdict
+from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.refine import Refinement, Refiner
+from flowcam_ros.runs.refine_config import RefineRunConfig
+from flowcam_ros.runs.refine_log import RefineLog
+from flowcam_ros.runs.refine_report import as_json, refine_report
+from flowcam_ros.sequences import SequenceOptions, open_sequence
+from flowcam_ros.sequences.sequence import Sequence
+from flowcam_ros.settings import flatten
+from flowcam_ros.visualization.report import write_report
+
+REPORT = 'report.html'
+_WORK = 'work'
+
+
+@dataclass(frozen=True)
+class RefineOutcome:
+    """What a refinement came to.
+
+    Attributes:
+        refinement: the result; its depth maps are gone from the disk but for the exported ones.
+        verdict: what to think of it.
+        written: files in the folder.
+        losses: what of the input could not be read, as sentences.
+    """
+
+    refinement: Refinement
+    verdict: Verdict
+    written: WrittenFiles
+    losses: list[str]
+
+
+def refine_recording(
+    source: str,
+    output: Path,
+    options: SequenceOptions,
+    config: RefineRunConfig,
+    listener: Listener,
+) -> RefineOutcome:
+    """Refine a recording into a new folder, which appears when all of it is written.
+
+    Args:
+        source: what ``open_sequence`` takes.
+        output: a new folder.
+        options: how to read the input.
+        config: all options.
+        listener: told what goes on; what it raises cancels, and leaves nothing behind.
+
+    Raises:
+        FlowcamError: the input cannot be used, or the output not be written.
+    """
+    sequence = open_sequence(source, options)
+    with new_folder(output) as folder:
+        log = RefineLog(listener)
+        work = folder / _WORK
+        refinement = Refiner(config, log).refine(sequence, work, sequence.expected_frames())
+        log.on_stage('writing')
+        written = write_reconstruction(
+            folder,
+            refinement.reconstruction,
+            sequence,
+            config.export,
+            progress=listener.on_note,
+        )
+        log.close_stage()
+        verdict = _write_report(folder, source, sequence, config, refinement, log, written)
+        shutil.rmtree(work)
+    return RefineOutcome(refinement, verdict, written, list(sequence.losses))
+
+
+def _write_report(
+    folder: Path,
+    source: str,
+    sequence: Sequence,
+    config: RefineRunConfig,
+    refinement: Refinement,
+    log: RefineLog,
+    written: WrittenFiles,
+) -> Verdict:
+    known = config.intrinsics.mode == 'known'
+    facts = (
+        ('flowcam_ros', __version__),
+        ('Python', sys.version.split()[0]),
+        ('intrinsics', config.intrinsics.mode),
+    )
+    report = refine_report(
+        refinement, log, sequence.name, source, known, sequence.ground_truth(), facts
+    )
+    write_report(folder / REPORT, report)
+    write_json(
+        folder / 'run.json',
+        {
+            'input': {'path': source, 'name': sequence.name},
+            **as_json(refinement, report),
+            'files': {**written.files, 'report': REPORT},
+            'left_out': written.left_out,
+            'losses': list(sequence.losses),
+            'versions': plain({'flowcam_ros': __version__, 'python': sys.version.split()[0]}),
+            'options': flatten(config),
+        },
+    )
+    return report.verdict
