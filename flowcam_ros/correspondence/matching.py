@@ -33,12 +33,12 @@ def match(
         return np.zeros((0, 2), np.int32)
     alike = first @ second.T
     there = alike.argmax(1)
-    back = alike.argmax(0)
-    own = np.flatnonzero(back[there] == np.arange(len(first)))
-    other = there[own]
-    best = alike[own, other]
+    best = alike[np.arange(len(first)), there]
+    own = np.flatnonzero(best == alike.max(0)[there])
+    own = own[np.bincount(there[own], minlength=len(second))[there[own]] == 1]
+    other, best = there[own], best[own]
     alike[own, other] = -1.0
-    rival = np.maximum(alike[own].max(1), alike[:, other].max(0))
+    rival = np.maximum(alike.max(1)[own], alike.max(0)[other])
     distance, next_distance = 2.0 - 2.0 * best, 2.0 - 2.0 * rival  # squared
     kept = distance < _MAX_DISTANCE**2
     kept &= distance + _ROUNDING < ratio**2 * next_distance

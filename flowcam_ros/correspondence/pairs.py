@@ -131,7 +131,6 @@ class PairMatcher:
         self, features: Sequence[Features], size: tuple[int, int], config: PairConfig
     ) -> None:
         self._features = features
-        self._vectors = [unit_vectors(f.descriptors) for f in features]
         self._tolerance = max(1.0, _TOLERANCE * max(size))
         self._config = config
 
@@ -142,7 +141,9 @@ class PairMatcher:
 
     def pair(self, first: int, second: int) -> PairMatches | None:
         """Return what corresponds in two pictures; None if too little does."""
-        index = match(self._vectors[first], self._vectors[second], self._config.ratio)
+        # made when needed, as they take four times the memory of the descriptors
+        one, other = (unit_vectors(self._features[k].descriptors) for k in (first, second))
+        index = match(one, other, self._config.ratio)
         source = self._features[first].pixels[index[:, 0]]
         target = self._features[second].pixels[index[:, 1]]
         kept = on_epipolar_lines(source, target, self._tolerance)
