@@ -8,36 +8,23 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from jaxtyping import Float
 
-from flowcam_ros.correspondence.points import (
-    RefinedPoints,
-    cell_size,
-    refine_points,
-    search_points,
-    texture_map,
-)
 from flowcam_ros.errors import FrameRejected
-from flowcam_ros.flowmap.anchors import Anchor, Anchors
-from flowcam_ros.flowmap.resection import FoundPoints, Resection, resect
+from flowcam_ros.flowmap.anchor_search import AnchorSearch, SoughtPoints, sought_points
+from flowcam_ros.flowmap.anchors import Anchors
+from flowcam_ros.flowmap.resection import Resection, resect
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.covariance import Matrix6
-from flowcam_ros.geometry.distortion import project, undistort
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.interpolation import interpolated
-from flowcam_ros.geometry.photometry import Evened, even_out
 from flowcam_ros.geometry.prepare import FramePreparer, PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4, inverse, log
 from flowcam_ros.geometry.trajectory import Trajectory
 
-# Points of one anchor that are looked for: more make a pose no surer, but slower.
-_POINTS = 400
-_MAX_INCONSISTENCY_PX = 1.0
 # A pose needs so many points that agree on it, and this share of those found.
-_MIN_INLIERS, _MIN_INLIER_SHARE = 12, 0.35
+_MIN_INLIERS, _MIN_SHARE = 12, 0.35
 # Where this share of the points is found where the guess puts them, no search would find more.
 _AS_GUESSED = 0.6
-_ELSEWHERE = -1e4
 
 
 class Placement(str, Enum):
@@ -89,17 +76,6 @@ def place_frames(
             yield placer.place(frame)
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """An anchor whose points can be looked for."""
-
-    even: Evened
-    points: Float[np.ndarray, 'n 3']
-    pixels: Float[np.ndarray, 'n 2']
-    texture: Float[np.ndarray, ' n']
-    sigma: Float[np.ndarray, ' n']
-
-
 class FramePlacer:
     """Places one frame after the other; two anchors are in memory.
 
@@ -116,7 +92,8 @@ class FramePlacer:
         self._preparer = FramePreparer(max_pixels)
         self._path = Trajectory(anchors.stamps_ns, anchors.world_from_camera)
         self._pinhole = anchors.camera.without_distortion()
-        self._ready: dict[int, _Ready] = {}
+        self._search = AnchorSearch(anchors.camera)
+        self._sought: dict[int, SoughtPoints] = {}
 
     def place(self, frame: Frame) -> PlacedFrame:
         """Return the pose of a frame: matched where possible, else interpolated."""
@@ -151,126 +128,42 @@ class FramePlacer:
     def _matched(
         self, frame: PreparedFrame, near: list[int], between: PlacedFrame
     ) -> PlacedFrame | None:
-        ready = self._neighbours(near)
+        self._sought = {
+            index: self._sought.get(index) or sought_points(self._anchors[index]) for index in near
+        }
         poses = [self._anchors.world_from_camera[index] for index in near]
-        start = between.world_from_camera
-        expected = sum(len(one.points) for one in ready)
-        found = self._found(ready, frame, start)
-        best = resect(found, self._pinhole, [start])
-        if best is None or best.inliers < _AS_GUESSED * expected:
-            searched = self._searched(ready, frame)
-            again = resect(searched, self._pinhole, [start, *poses])
-            if again is not None and (best is None or again.inliers > 0.5 * best.inliers):
-                guided = self._found(ready, frame, again.world_from_camera)
-                final = resect(guided, self._pinhole, [again.world_from_camera])
-                if final is not None and (best is None or final.inliers > best.inliers):
-                    best, found = final, guided
-        if best is None or not _is_believed(best, found):
+        starts = [between.world_from_camera, *poses]
+        best = self._fitted(frame, list(self._sought.values()), starts)
+        if best is None or not _is_believed(best):
             return None
         return PlacedFrame(
             between.stamp_ns,
             Placement.MATCHED,
             best.world_from_camera,
             best.covariance,
-            len(found),
+            len(best.explained),
             best.inliers,
         )
 
-    def _neighbours(self, near: list[int]) -> list[_Ready]:
-        self._ready = {
-            index: self._ready[index] if index in self._ready else _ready(self._anchors[index])
-            for index in near
-        }
-        return [self._ready[index] for index in near]
-
-    def _found(self, ready: list[_Ready], frame: PreparedFrame, pose: Matrix4) -> FoundPoints:
-        """Look for the points of the anchors near where a pose puts them."""
-        parts = []
-        for one in ready:
-            guess = self._seen_from(pose, one.points)
-            matches = refine_points(
-                one.even.fine,
-                frame.even.fine,
-                one.pixels,
-                one.texture,
-                guess,
-                _MAX_INCONSISTENCY_PX,
-            )
-            parts.append(self._usable(one, matches, frame))
-        return _joined(parts)
-
-    def _searched(self, ready: list[_Ready], frame: PreparedFrame) -> FoundPoints:
-        """Look for them from coarse to fine, wherever they may be."""
-        parts = []
-        for one in ready:
-            matches = search_points(
-                one.even.broad, frame.even.broad, one.pixels, one.texture, _MAX_INCONSISTENCY_PX
-            )
-            parts.append(self._usable(one, matches, frame))
-        return _joined(parts)
-
-    def _seen_from(
-        self, pose: Matrix4, points: Float[np.ndarray, 'n 3']
-    ) -> Float[np.ndarray, 'n 2']:
-        camera_from_world = inverse(pose)
-        local = points @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
-        pixels = project(self._anchors.camera, local)
-        ahead = (local[:, 2] > 0) & np.isfinite(pixels).all(1)
-        return np.where(ahead[:, None], pixels, _ELSEWHERE).astype(np.float32)
-
-    def _usable(self, ready: _Ready, matches: RefinedPoints, frame: PreparedFrame) -> FoundPoints:
-        valid = matches.valid.copy()
-        height, width = frame.grey.shape
-        if frame.usable is not None:
-            at = np.rint(np.clip(matches.target, 0, (width - 1, height - 1))).astype(np.intp)
-            valid &= frame.usable[at[:, 1], at[:, 0]]
-        pixels = _without_distortion(self._anchors.camera, matches.target.astype(np.float64))
-        valid &= np.isfinite(pixels).all(1)
-        variance = np.square(matches.sigma) + np.square(ready.sigma)
-        return FoundPoints(ready.points[valid], pixels[valid], variance[valid].astype(np.float64))
+    def _fitted(
+        self, frame: PreparedFrame, sought: list[SoughtPoints], starts: list[Matrix4]
+    ) -> Resection | None:
+        """Fit to the points found where a guess puts them, and look farther for a better guess."""
+        enough = _AS_GUESSED * sum(len(one.points) for one in sought)
+        best = resect(self._search.near(sought, frame, starts[0]), self._pinhole, starts[:1])
+        for look in (self._search.coarse_to_fine, self._search.along_flow):
+            if best is not None and _is_believed(best) and best.inliers >= enough:
+                break
+            enough = 0.0  # from here on, any pose that is believed will do
+            guess = resect(look(sought, frame), self._pinhole, starts)
+            if guess is None:
+                continue
+            pose = guess.world_from_camera
+            again = resect(self._search.near(sought, frame, pose), self._pinhole, [pose])
+            if again is not None and (best is None or again.inliers > best.inliers):
+                best = again
+        return best
 
 
-def _is_believed(pose: Resection, found: FoundPoints) -> bool:
-    return pose.inliers >= max(_MIN_INLIERS, _MIN_INLIER_SHARE * len(found))
-
-
-def _joined(parts: list[FoundPoints]) -> FoundPoints:
-    return FoundPoints(
-        np.concatenate([part.points for part in parts]),
-        np.concatenate([part.pixels for part in parts]),
-        np.concatenate([part.variance for part in parts]),
-    )
-
-
-def _without_distortion(
-    camera: CameraModel, pixels: Float[np.ndarray, 'n 2']
-) -> Float[np.ndarray, 'n 2']:
-    if not camera.is_distorted:
-        return pixels
-    focal, centre = (camera.fx, camera.fy), (camera.cx, camera.cy)
-    return undistort(camera, (pixels - centre) / focal) * focal + centre
-
-
-def _ready(anchor: Anchor) -> _Ready:
-    even = even_out(anchor.grey)
-    texture = texture_map(anchor.grey)
-    if anchor.usable is not None:
-        texture = np.where(anchor.usable, texture, np.float32(0.0))
-    height, width = anchor.grey.shape
-    at = np.rint(anchor.pixels).astype(np.intp)
-    strength = texture[at[:, 1], at[:, 0]] * even.gain_at(anchor.pixels) ** 2
-    keep = _spread(anchor.pixels, strength, cell_size(height, width, _POINTS))
-    return _Ready(
-        even, anchor.points[keep], anchor.pixels[keep], strength[keep], anchor.sigma[keep]
-    )
-
-
-def _spread(
-    pixels: Float[np.ndarray, 'n 2'], strength: Float[np.ndarray, ' n'], cell: int
-) -> np.ndarray:
-    """Return the indices of the best textured point of each cell of a grid."""
-    order = np.argsort(-strength, kind='stable')
-    order = order[strength[order] > 0]
-    cells = (pixels[order] // cell).astype(np.int64)
-    _, first = np.unique(cells, axis=0, return_index=True)
-    return order[first]
+def _is_believed(pose: Resection) -> bool:
+    return pose.inliers >= max(_MIN_INLIERS, _MIN_SHARE * len(pose.explained))

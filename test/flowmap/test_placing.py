@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from flowcam_ros.correspondence.points import search_points, select_points, texture_map
+from flowcam_ros.flowmap.anchor_search import AnchorSearch, sought_points
 from flowcam_ros.flowmap.anchors import Anchors
 from flowcam_ros.flowmap.placing import FramePlacer, PlacedFrame, Placement, place_frames
 from flowcam_ros.geometry import se3
@@ -323,3 +324,21 @@ def test_real_frames_are_placed_far_better_than_by_interpolation(shared_data: Pa
     assert {one.placement for one in placed} == {Placement.MATCHED}
     off = [one.world_from_camera[:3, 3] - poses[one.stamp_ns][:3, 3] for one in placed]
     assert np.sqrt(np.mean(np.sum(np.square(off), 1))) < 0.002
+
+
+@pytest.mark.parametrize('way', ['near', 'coarse_to_fine', 'along_flow'])
+def test_each_way_of_looking_finds_the_points_where_they_are(way: str) -> None:
+    world = World(parse_synthetic(WALK))
+    frame = FramePreparer(MAX_PIXELS).prepare(world.frames[2])
+    truth = world.truth[frame.stamp_ns]
+    search = AnchorSearch(world.camera)
+    sought = [sought_points(world.anchors()[index]) for index in (0, 1)]
+    guess = truth @ se3.exp(np.array([0.01, 0.0, 0.0, 0.0, 0.005, 0.0]))
+    arguments = (sought, frame, guess) if way == 'near' else (sought, frame)
+    found = getattr(search, way)(*arguments)
+    assert len(found) > 0.5 * sum(len(one.points) for one in sought)
+    camera_from_world = inverse(truth)
+    local = found.points @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
+    off = np.linalg.norm(project(world.camera, local) - found.pixels, axis=1)
+    assert np.median(off) < 0.3
+    assert np.mean(off < 4.0 * np.sqrt(found.variance)) > 0.8
