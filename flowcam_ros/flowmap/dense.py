@@ -35,6 +35,7 @@ _LEAST_NETWORK_SIGMA = 0.05
 _MOST_NETWORK_SIGMA = 1.0
 # Estimates of one pixel that differ by more of their sigmas contradict each other.
 _MAX_GAP = 3.0
+_ROW = 4096
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,9 @@ def _map(
     height, width = view.color.shape[:2]
     scale = torch.tensor([maps.width / width, maps.height / height])
     at = ((track + 0.5) / scale - 0.5).reshape(*inverse.shape, 2).numpy()
-    colors = cv2.remap(view.color, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colors = cv2.remap(
+        view.color, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     outside = (at < -0.5).any(-1) | (at > (width - 0.5, height - 0.5)).any(-1)
     unknown = outside | ~np.isfinite(inverse) | (inverse <= 0)
     inverse[unknown], variance[unknown] = 0.0, np.inf
@@ -141,20 +144,14 @@ def _map(
 
 
 def _sampled(values: np.ndarray, at: Float[Tensor, 'n 2']) -> Tensor:
-    place = at.numpy().reshape(1, -1, 2)
-    # OpenCV's remap takes no picture as wide as 32768 pixels
-    rows = -(-place.shape[1] // 4096)
-    padded = np.zeros((1, rows * 4096, 2), np.float32)
-    padded[:, : place.shape[1]] = place
-    found = cv2.remap(
-        values,
-        padded.reshape(rows, 4096, 2),
-        None,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    flat = found.reshape(rows * 4096, *values.shape[2:])
-    return torch.from_numpy(flat[: place.shape[1]])
+    # OpenCV's remap takes no row as long as 32768 pixels
+    rows = -(-len(at) // _ROW)
+    place = np.zeros((rows * _ROW, 2), np.float32)
+    place[: len(at)] = at.numpy()
+    x, y = place.reshape(rows, _ROW, 2).transpose(2, 0, 1)
+    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    flat = found.reshape(rows * _ROW, *values.shape[2:])
+    return torch.from_numpy(flat[: len(at)])
 
 
 def flow_from(pair: DensePair, frame: int) -> Flow:

@@ -49,7 +49,8 @@ class NetworkDepth:
     ) -> None:
         self._pictures = pictures
         self._device = device
-        self.network = network.to(device, memory_format=torch.channels_last)
+        # mypy's stubs do not know that a module takes a memory format, too
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -94,5 +95,7 @@ class ExplicitDepth:
 
 DEPTH_MODELS: dict[str, Callable[[UInt8[Tensor, 'f h w 3'], torch.device], DepthModel]] = {
     'network': lambda pictures, device: NetworkDepth(pictures, DepthNetwork(), device),
-    'explicit': lambda pictures, device: ExplicitDepth(*pictures.shape[:3], device),
+    'explicit': lambda pictures, device: ExplicitDepth(
+        pictures.shape[0], pictures.shape[1], pictures.shape[2], device
+    ),
 }

@@ -52,8 +52,8 @@ class DepthNetwork(nn.Module):
             for high, low in zip(_CHANNELS[-2::-1], _CHANNELS[:0:-1], strict=True)
         )
         self.depth = nn.Conv2d(_CHANNELS[0], 4, 3, 1, 1, padding_mode='replicate')
-        nn.init.zeros_(self.depth.weight)
-        nn.init.zeros_(self.depth.bias)
+        for parameter in self.depth.parameters():
+            nn.init.zeros_(parameter)
         self.features = nn.Conv2d(_CHANNELS[0], FEATURES, 1)
 
     def forward(
