@@ -104,7 +104,7 @@ class AnchorSearch:
         self,
         sought: list[SoughtPoints],
         frame: PreparedFrame,
-        guesses: list[Float[np.ndarray, 'n 2']],
+        guesses: list[Float[np.ndarray, '_ 2']],
     ) -> FoundPoints:
         parts = []
         for one, guess in zip(sought, guesses, strict=True):
