@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.arguments import default_output
 from benchmarks.machine import describe_machine
+from benchmarks.process import WorkerFailed
 from benchmarks.refine.report import machine_line
 from benchmarks.refine.run import run_worker
 from benchmarks.refine.system import INTRINSICS, Job
@@ -82,19 +83,38 @@ def main() -> int:
     for file in files:
         check_new_file(file)
     machine = describe_machine()
-    rows = []
-    for length in options.lengths:
-        source = with_length(options.sequence, length)
-        rows.append(measure(source, length, options.intrinsics, settings, options.timeout))
-        print(f'{length} frames: {rows[-1]["seconds"]:.1f} s', file=sys.stderr, flush=True)
+    rows, failures = _measure_all(options, settings)
     text = as_text(rows, machine, options.sequence, options.intrinsics, settings)
+    text += ''.join(f'- {failure}\n' for failure in failures)
     print(text)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(files[0], text)
-    content = {'machine': machine, 'sequence': options.sequence, 'settings': settings}
-    write_text(files[1], dumps(content | {'intrinsics': options.intrinsics, 'rows': rows}))
+    content = {
+        'machine': machine,
+        'sequence': options.sequence,
+        'intrinsics': options.intrinsics,
+        'settings': settings,
+        'rows': rows,
+        'failures': failures,
+    }
+    write_text(files[1], dumps(content))
     print(f'saved as {files[0]} and {files[1].name}', file=sys.stderr)
-    return 0
+    return 1 if failures else 0
+
+
+def _measure_all(
+    options: argparse.Namespace, settings: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what each length took, and why one failed: with it ends the series."""
+    rows: list[dict[str, Any]] = []
+    for length in options.lengths:
+        source = with_length(options.sequence, length)
+        try:
+            rows.append(measure(source, length, options.intrinsics, settings, options.timeout))
+        except WorkerFailed as error:
+            return rows, [f'{length} frames: {error}']
+        print(f'{length} frames: {rows[-1]["seconds"]:.1f} s', file=sys.stderr, flush=True)
+    return rows, []
 
 
 def with_length(sequence: str, frames: int) -> str:
@@ -102,6 +122,7 @@ def with_length(sequence: str, frames: int) -> str:
 
     Raises:
         UsageError: it is no synthetic sequence, or says its number of frames itself.
+        ConfigError: an option is unknown or out of range.
     """
     text = f'{sequence}{"&" if "?" in sequence else "?"}frames={frames}'
     parse_synthetic(text)
@@ -124,6 +145,7 @@ def measure(
         answer = run_worker('flowcam', job, timeout_s)
     return {
         'frames': length,
+        'optimised': answer['optimised'],
         'stages': dict(answer['stages']),
         **{key: answer[key] for key in ('seconds', 'cpu_s', 'peak_mb', 'gpu_peak_mb')},
     }
@@ -138,7 +160,7 @@ def as_text(
 ) -> str:
     """Return the table as Markdown, and how much the longest takes more than the shortest."""
     stages = list(dict.fromkeys(stage for row in rows for stage in row['stages']))
-    heads = ['frames', *stages, 'seconds', 's a frame', 'CPU s', 'peak MB', 'GPU MB']
+    heads = ['frames', 'optimised', *stages, 'seconds', 's a frame', 'CPU s', 'peak MB', 'GPU MB']
     lines = [
         f'# Growth of flowcam refine, {machine["date"]}',
         '',
@@ -153,6 +175,7 @@ def as_text(
         gpu = row['gpu_peak_mb']
         cells = (
             str(row['frames']),
+            str(row['optimised']),
             *(f'{row["stages"][s]:.1f}' if s in row['stages'] else '-' for s in stages),
             f'{row["seconds"]:.1f}',
             f'{row["seconds"] / row["frames"]:.2f}',
@@ -166,6 +189,8 @@ def as_text(
 
 def growth(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return how memory and time grow from each length to the longest, a line each."""
+    if not rows:
+        return []
     *shorter, longest = sorted(rows, key=lambda row: int(row['frames']))
     return [
         f'- from {row["frames"]} to {longest["frames"]} frames: memory '

@@ -80,7 +80,7 @@ def _global(database: Path, images: Path, job: Job) -> dict[int, pycolmap.Recons
 def _answer(models: dict[int, pycolmap.Reconstruction], pictures: StoredPictures) -> Answer:
     versions = {'pycolmap': pycolmap.__version__}
     if not models:
-        return Answer([], [], 0, None, versions)
+        return Answer([], [], 0, 0, None, versions)
     model = max(models.values(), key=lambda one: one.num_reg_images())
     poses: dict[int, np.ndarray] = {}
     for number in model.reg_image_ids():
@@ -90,7 +90,8 @@ def _answer(models: dict[int, pycolmap.Reconstruction], pictures: StoredPictures
         poses[pictures.stamp_ns(image.name)] = world_from_camera
     stamps = sorted(poses)
     camera = _without_lens(next(iter(model.cameras.values())))
-    return Answer(stamps, [poses[stamp] for stamp in stamps], len(stamps), camera, versions)
+    count = len(stamps)
+    return Answer(stamps, [poses[stamp] for stamp in stamps], count, count, camera, versions)
 
 
 def _without_lens(camera: pycolmap.Camera) -> CameraModel:

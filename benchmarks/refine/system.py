@@ -47,6 +47,7 @@ class Answer:
         stamps_ns: of the frames with a pose, increasing.
         poses: world_from_camera of each.
         registered: frames whose pose was found in the pictures; the others' are interpolated.
+        optimised: frames that took part in the optimisation.
         camera: as found, lens distortion left out; None if nothing was found.
         versions: of the packages.
         stages: name and seconds of each part of the work, where the system tells.
@@ -55,6 +56,7 @@ class Answer:
     stamps_ns: list[int]
     poses: list[Float[ndarray, '4 4']]
     registered: int
+    optimised: int
     camera: CameraModel | None
     versions: dict[str, str]
     stages: list[tuple[str, float]] = field(default_factory=list)
