@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.process import NotInstalled, WorkerFailed, clean_environment, run_for_json
 from benchmarks.refine.pictures import StoredPictures, store_pictures
 from benchmarks.refine.score import score
-from benchmarks.refine.system import Job
+from benchmarks.refine.system import SYSTEMS, Job
 from flowcam_ros.errors import UsageError
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.sequences import open_sequence
@@ -122,7 +122,7 @@ def run_worker(name: str, job: Job, timeout_s: float) -> dict[str, Any]:
     begin = time.monotonic()
     answer = run_for_json(
         [*worker, name, job.intrinsics, *places, *job.settings],
-        clean_environment() | CALM,
+        clean_environment() | (CALM if SYSTEMS[name].calm else {}),
         timeout_s,
     )
     return answer | {'seconds': time.monotonic() - begin}

@@ -70,16 +70,18 @@ class System:
         title: its name in the tables.
         module: below ``benchmarks.refine``; its ``run`` takes this system's name and a job. It is
             imported only in the process that runs it.
+        calm: whether its threads wait asleep, as this project's programs set them.
     """
 
     title: str
     module: str
+    calm: bool = False
 
 
 Runner = Callable[[str, Job], Answer]
 
 SYSTEMS = {
-    'flowcam': System('flowcam refine', 'ours'),
+    'flowcam': System('flowcam refine', 'ours', calm=True),
     'incremental': System('pycolmap incremental', 'colmap'),
     'global': System('pycolmap global', 'colmap'),
 }

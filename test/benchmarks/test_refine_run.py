@@ -114,7 +114,7 @@ def test_a_system_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
 
 def test_what_the_refinement_says_of_its_failure_is_passed_on(tmp_path: Path) -> None:
     job = Job('synthetic:walk?frames=1', tmp_path, tmp_path / 'result', 'known')
-    with pytest.raises(WorkerFailed, match='^flowcam: error: ') as caught:
+    with pytest.raises(WorkerFailed, match=r'^flowcam: error: ') as caught:
         run.run_worker('flowcam', job, 60.0)
     assert not isinstance(caught.value, NotInstalled)
 
