@@ -231,8 +231,12 @@ def load_yaml(text: str) -> Any:
         raise ConfigError(f'not valid YAML ({" ".join(str(error).split())})') from error
 
 
-def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
+def parse_assignments(assignments: Iterable[str], what: str = '--set') -> dict[str, object]:
     """Parse ``key=value`` strings; the value is read like a YAML scalar.
+
+    Args:
+        assignments: the strings.
+        what: where they come from, for messages.
 
     Raises:
         ConfigError: a string has no ``=`` or its value is not a scalar.
@@ -241,12 +245,12 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
     for text in assignments:
         key, equals, value = text.partition('=')
         if not equals or not key.strip():
-            raise ConfigError(f'--set {text!r}: expected key=value')
+            raise ConfigError(f'{what} {text!r}: expected key=value')
         try:
             parsed = load_yaml(value) if value else ''
         except ConfigError as error:
-            raise ConfigError(f'--set {text!r}: the value is not a YAML scalar') from error
+            raise ConfigError(f'{what} {text!r}: the value is not a YAML scalar') from error
         if isinstance(parsed, (dict, list)):
-            raise ConfigError(f'--set {text!r}: expected one value; set options one by one')
+            raise ConfigError(f'{what} {text!r}: expected one value; set options one by one')
         values[key.strip()] = parsed
     return values

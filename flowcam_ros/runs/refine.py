@@ -12,8 +12,8 @@ from flowcam_ros import __version__
 from flowcam_ros.export.atomic import new_folder
 from flowcam_ros.export.json_file import plain, write_json
 from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
-from flowcam_ros.flowmap.evidence import Verdict
-from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.evidence import Level, Verdict
+from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
@@ -72,7 +72,7 @@ def refine_recording(
         written = write_reconstruction(
             folder,
             refinement.reconstruction,
-            sequence,
+            ToldFrames(sequence, listener, sequence.expected_frames()),
             config.export,
             progress=listener.on_note,
         )
@@ -80,6 +80,29 @@ def refine_recording(
         verdict = _write_report(folder, source, sequence, config, refinement, log, written)
         shutil.rmtree(work)
     return RefineOutcome(refinement, verdict, written, list(sequence.losses))
+
+
+def summary(output: Path, outcome: RefineOutcome) -> str:
+    """Return in a line what was written and what to think of it."""
+    result = outcome.refinement.reconstruction
+    scale = 'unknown' if result.scale_source == 'none' else f'from {result.scale_source}'
+    return (
+        f'{output}: {len(result.trajectory)} frames, {int(result.chosen.sum())} optimised, '
+        f'focal length {result.camera.fx:.1f} pixels, scale {scale}, '
+        f'verdict: {outcome.verdict.level.value}; see {output / REPORT}'
+    )
+
+
+def warnings(outcome: RefineOutcome) -> list[str]:
+    """Return what the user must know of the input, the files and the result, as sentences."""
+    return [
+        *(f'warning: {sentence}' for sentence in (*outcome.losses, *outcome.written.left_out)),
+        *(
+            f'{finding.level.value}: {finding.what} {finding.remedy}'.rstrip()
+            for finding in outcome.verdict.findings
+            if finding.level in (Level.WARNING, Level.BAD)
+        ),
+    ]
 
 
 def _write_report(
