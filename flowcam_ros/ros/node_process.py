@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from flowcam_ros.errors import ConfigError, FlowcamError
 from flowcam_ros.threads import calm_threads
@@ -16,6 +16,7 @@ from flowcam_ros.threads import calm_threads
 if TYPE_CHECKING:
     from rclpy.executors import Executor
     from rclpy.impl.rcutils_logger import RcutilsLogger
+    from rclpy.node import Node
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -120,7 +121,7 @@ def _live(node: LiveNode, stop: threading.Event) -> int:
 
     bridge_logs(node.get_logger())
     executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    executor.add_node(cast('Node', node))
     faults: list[Exception] = []
     spinner = threading.Thread(target=_spin, args=(executor, faults), name='executor', daemon=True)
     try:

@@ -19,7 +19,7 @@ from flowcam_ros.ros.parameters import NodeParameters
 from flowcam_ros.ros.refine_goal import message_of, request_of, request_of_goal, result_of
 from flowcam_ros.ros.refine_outputs import RefineOutputs
 from flowcam_ros.ros.refine_status import RefineStatus, feedback
-from flowcam_ros.runs.refine import summary, warnings
+from flowcam_ros.runs.refine import warnings
 from flowcam_ros.runs.refine_job import RefineEnd, RefineJob, RefineRequest
 from flowcam_ros.runs.refine_node_config import RefineNodeConfig
 
@@ -113,15 +113,18 @@ class RefineNode(Node):
 
     def _show(self, end: RefineEnd) -> None:
         """Publish and log how a job ended."""
-        if end.outcome is not None:
-            for sentence in warnings(end.outcome):
-                self.get_logger().warning(sentence)
-            self._outputs.show_result(end.outcome)
-            self.get_logger().info(summary(end.request.output, end.outcome))
-        elif end.error is None:
-            self.get_logger().info(message_of(end))
-        elif self._running is None or self._running.goal is not None:
-            self.get_logger().error(message_of(end))
+        outcome, logger = end.outcome, self.get_logger()
+        own = self._running is not None and self._running.goal is None
+        if outcome is not None:
+            for sentence in warnings(outcome):
+                logger.warning(sentence)
+            self._outputs.show_result(outcome)
+        else:
+            self._outputs.clear()
+        if end.error is None:
+            logger.info(message_of(end))
+        elif not own:  # the process ends with the error of its own bag, and tells it then
+            logger.error(message_of(end))
         self._last = message_of(end), end.error is not None
         self._running = None
         self._busy = False

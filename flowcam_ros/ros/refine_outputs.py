@@ -12,7 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 from tf2_ros import StaticTransformBroadcaster
 
-from flowcam_ros.export.bag import map_from_world
+from flowcam_ros.export.bag import RecordedOdometry, map_from_odom, map_from_world
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.ros.qos import NO_PUBLISHER_EVENTS, output_qos
@@ -36,9 +36,12 @@ class RefineOutputs:
     def __init__(self, node: Node, config: RefineNodeConfig) -> None:
         self._node, self._config = node, config
         qos = output_qos(1, latched=True)
-        events = {'event_callbacks': NO_PUBLISHER_EVENTS}
-        self._path = node.create_publisher(Path, 'refined/path', qos, **events)
-        self._points = node.create_publisher(PointCloud2, 'refined/points', qos, **events)
+        self._path = node.create_publisher(
+            Path, 'refined/path', qos, event_callbacks=NO_PUBLISHER_EVENTS
+        )
+        self._points = node.create_publisher(
+            PointCloud2, 'refined/points', qos, event_callbacks=NO_PUBLISHER_EVENTS
+        )
         self._broadcaster = StaticTransformBroadcaster(node) if config.publish_tf else None
         self._open = True
         self._lock = threading.Lock()
@@ -55,26 +58,33 @@ class RefineOutputs:
     def show_result(self, outcome: RefineOutcome) -> None:
         """Send all poses and the fused cloud, or the points where no cloud was made."""
         result, cloud = outcome.refinement.reconstruction, outcome.written.cloud
-        if cloud is not None and len(cloud):
-            self._show(result.trajectory, cloud.positions, cloud.colors)
-        else:
-            self._show(result.trajectory, result.points.positions, result.points.colors)
+        shown = result.points if cloud is None or not len(cloud) else cloud
+        self._show(result.trajectory, shown.positions, shown.colors, outcome.odometry)
+
+    def clear(self) -> None:
+        """Send an empty path and cloud: there is no result."""
+        nothing = np.empty((0, 3))
+        trajectory = Trajectory(np.empty(0, np.int64), np.empty((0, 4, 4)))
+        self._show(trajectory, nothing, nothing.astype(np.uint8))
 
     def _show(
         self,
         trajectory: Trajectory,
         positions: Float[np.ndarray, 'p 3'],
         colors: UInt8[np.ndarray, 'p 3'],
+        odometry: RecordedOdometry | None = None,
     ) -> None:
         config = self._config
-        place = map_from_world(trajectory)
+        place = map_from_world(trajectory, odometry)
+        edge, child = map_from_odom(trajectory, odometry), config.odom_frame
+        if odometry is not None:
+            child = odometry.frame
         path = path_msg(trajectory, place, config.map_frame)
         points = points_msg(positions, colors, place, path.header, config.max_cloud_points)
         with self._lock:
             if not self._open:
                 return
             if self._broadcaster is not None:
-                edge = edge_msg(np.eye(4), path.header, config.odom_frame)
-                self._broadcaster.sendTransform(edge)
+                self._broadcaster.sendTransform(edge_msg(edge, path.header, child))
             self._path.publish(path)
             self._points.publish(points)

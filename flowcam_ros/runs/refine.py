@@ -10,11 +10,13 @@ from pathlib import Path
 
 from flowcam_ros import __version__
 from flowcam_ros.export.atomic import new_folder
+from flowcam_ros.export.bag import RecordedOdometry
 from flowcam_ros.export.json_file import plain, write_json
 from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
 from flowcam_ros.flowmap.evidence import Level, Verdict
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
+from flowcam_ros.runs.recorded_odometry import recorded_odometry
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
 from flowcam_ros.runs.refine_report import as_json, refine_report
@@ -36,12 +38,14 @@ class RefineOutcome:
         verdict: what to think of it.
         written: files in the folder.
         losses: what of the input could not be read, as sentences.
+        odometry: of the recording itself, in the unit of the result; None if it holds none.
     """
 
     refinement: Refinement
     verdict: Verdict
     written: WrittenFiles
     losses: list[str]
+    odometry: RecordedOdometry | None
 
 
 def refine_recording(
@@ -69,17 +73,19 @@ def refine_recording(
         work = folder / _WORK
         refinement = Refiner(config, log).refine(sequence, work, sequence.expected_frames())
         log.on_stage('writing')
+        odometry = recorded_odometry(sequence, refinement.reconstruction)
         written = write_reconstruction(
             folder,
             refinement.reconstruction,
             ToldFrames(sequence, listener, sequence.expected_frames()),
             config.export,
+            odometry,
             progress=listener.on_note,
         )
         log.close_stage()
         verdict = _write_report(folder, source, sequence, config, refinement, log, written)
         shutil.rmtree(work)
-    return RefineOutcome(refinement, verdict, written, list(sequence.losses))
+    return RefineOutcome(refinement, verdict, written, list(sequence.losses), odometry)
 
 
 def summary(output: Path, outcome: RefineOutcome) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A refinement in a thread of its own, which can be watched and cancelled; knows nothing of ROS."""
+"""A refinement in a thread of its own, to be watched and cancelled; knows nothing of ROS."""
 
 from __future__ import annotations
 
