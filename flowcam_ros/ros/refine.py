@@ -102,8 +102,13 @@ class RefineNode(Node):
         """Start the job; ``on_end`` is called in its thread once its result is shown."""
 
         def ended(end: RefineEnd) -> None:
-            self._show(end)
-            on_end(end)
+            try:
+                self._show(end)
+            finally:
+                self._last = message_of(end), end.error is not None
+                self._running = None
+                self._busy = False
+                on_end(end)
 
         self.get_logger().info(f'refining {request.source} into {request.output}')
         job = RefineJob(request, self._outputs.show_preview, ended)
@@ -125,9 +130,6 @@ class RefineNode(Node):
             logger.info(message_of(end))
         elif not own:  # the process ends with the error of its own bag, and tells it then
             logger.error(message_of(end))
-        self._last = message_of(end), end.error is not None
-        self._running = None
-        self._busy = False
 
     def _own_bag_ended(self, end: RefineEnd) -> None:
         """End the process if it is wanted, or if there is nothing to show."""

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from nav_msgs.msg import Path
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
-from tf2_ros import StaticTransformBroadcaster
+from tf2_msgs.msg import TFMessage
 
 from flowcam_ros.export.bag import RecordedOdometry, map_from_odom, map_from_world
 from flowcam_ros.flowmap.preview import Preview
@@ -42,7 +42,10 @@ class RefineOutputs:
         self._points = node.create_publisher(
             PointCloud2, 'refined/points', qos, event_callbacks=NO_PUBLISHER_EVENTS
         )
-        self._broadcaster = StaticTransformBroadcaster(node) if config.publish_tf else None
+        # Not a StaticTransformBroadcaster, which goes on to send the edges of earlier recordings.
+        self._tf = (
+            node.create_publisher(TFMessage, '/tf_static', qos) if config.publish_tf else None
+        )
         self._open = True
         self._lock = threading.Lock()
 
@@ -84,7 +87,7 @@ class RefineOutputs:
         with self._lock:
             if not self._open:
                 return
-            if self._broadcaster is not None:
-                self._broadcaster.sendTransform(edge_msg(edge, path.header, child))
+            if self._tf is not None:
+                self._tf.publish(TFMessage(transforms=[edge_msg(edge, path.header, child)]))
             self._path.publish(path)
             self._points.publish(points)
