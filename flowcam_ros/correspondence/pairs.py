@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -55,7 +55,10 @@ class PairMatches:
 
 
 def find_pairs(
-    features: Sequence[Features], size: tuple[int, int], config: PairConfig
+    features: Sequence[Features],
+    size: tuple[int, int],
+    config: PairConfig,
+    on_pair: Callable[[int], None] | None = None,
 ) -> list[PairMatches]:
     """Return the verified pairs, in the order of their pictures.
 
@@ -66,6 +69,7 @@ def find_pairs(
         features: of each picture, in the order of time.
         size: height and width of the pictures.
         config: which pairs are tried, and when they count.
+        on_pair: called before each pair with its number, from 1; may raise to cancel.
     """
     matcher = PairMatcher(features, size, config)
     alike = likeness(picture_descriptors(features), config.neighbours + 1)
@@ -74,10 +78,20 @@ def find_pairs(
     found: list[PairMatches] = []
     tried: set[tuple[int, int]] = set()
     while wanted:
-        found = consistent_pairs(counts, found + matcher.verified(sorted(wanted)))
+        told = _told(sorted(wanted), len(tried), on_pair)
+        found = consistent_pairs(counts, found + matcher.verified(told))
         tried |= wanted
         wanted = _bridges(alike, found, config.loop_candidates) - tried
     return sorted(found, key=lambda p: (p.first, p.second))
+
+
+def _told(
+    pairs: Iterable[tuple[int, int]], before: int, on_pair: Callable[[int], None] | None
+) -> Iterator[tuple[int, int]]:
+    for number, pair in enumerate(pairs, before + 1):
+        if on_pair is not None:
+            on_pair(number)
+        yield pair
 
 
 def consistent_pairs(counts: Sequence[int], pairs: Sequence[PairMatches]) -> list[PairMatches]:
