@@ -37,7 +37,7 @@ def test_every_model_learns_a_given_depth(name: str) -> None:
     model = DEPTH_MODELS[name](pictures(1), CPU)
     wanted = torch.linspace(-1.0, 0.5, 96).expand(1, 64, 96)
     adam = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(60):
+    for _ in range(150):
         adam.zero_grad()
         loss = (model.maps(slice(0, 1))[0] - wanted).square().mean()
         loss.backward()
