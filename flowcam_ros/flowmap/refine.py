@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from flowcam_ros.correspondence.tracks import joined
@@ -28,12 +27,10 @@ from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.track_depth import of_frames
-from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import Frame
+from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.odometry.device import choose_device, use_threads
 
-# Of a picture of unknown lens, in units of the root of its area.
-_USUAL_FOCAL = 0.95
 _MIN_FRAMES = 2
 
 
@@ -165,9 +162,3 @@ class _Believed:
                 camera = usual_camera(frame.camera.width, frame.camera.height)
                 frame = dataclasses.replace(frame, camera=camera, depth=None, right=None)
             yield frame
-
-
-def usual_camera(width: int, height: int) -> CameraModel:
-    """Return the camera that most pictures of this size come from."""
-    focal = _USUAL_FOCAL * float(np.sqrt(width * height))
-    return CameraModel(width, height, focal, focal, 0.5 * (width - 1), 0.5 * (height - 1))

@@ -159,7 +159,7 @@ def test_what_many_groups_of_points_give_is_what_one_gives(
 
 
 @pytest.mark.parametrize(('aspect', 'focal'), [(1.0, 1.1), (1.05, 0.9)])
-def test_poses_points_and_lens_are_recovered_from_exact_tracks(aspect: float, focal: float) -> None:
+def test_everything_is_recovered_from_exact_tracks(aspect: float, focal: float) -> None:
     views = ExactViews(walk(6), lens(300.0, -0.08, 0.03, aspect))
     tracks = views.tracks(views.points(300))
     charts, points = placed(views, tracks)
@@ -178,9 +178,7 @@ def test_poses_points_and_lens_are_recovered_from_exact_tracks(aspect: float, fo
     assert np.linalg.norm(place - true, axis=-1).max() < 0.01
 
 
-def test_a_fifth_of_wrong_observations_does_not_matter(
-    views: ExactViews, tracks: Tracks
-) -> None:
+def test_a_fifth_of_wrong_observations_does_not_matter(views: ExactViews, tracks: Tracks) -> None:
     random = np.random.default_rng(8)
     wrong = random.random(len(tracks)) < 0.2
     pixel = tracks.pixel.copy()
@@ -195,9 +193,7 @@ def test_a_fifth_of_wrong_observations_does_not_matter(
     assert away < 5e-3 and angle < 0.1
 
 
-def test_more_steps_are_never_worse_and_all_are_told(
-    views: ExactViews, tracks: Tracks
-) -> None:
+def test_more_steps_are_never_worse_and_all_are_told(views: ExactViews, tracks: Tracks) -> None:
     charts, points = placed(views, tracks)
     problem = BundleProblem(charts, observations_of(tracks, CPU), free_lens(views.lens))
     start = perturbed(views, points, 0.05, 1.0)
@@ -229,9 +225,7 @@ def test_all_unknowns_may_be_moved_together_without_a_change_of_cost(
     turned = move @ state.poses
     turned[:, :3, 3] *= factor
     origin = (charts.origin @ move[:3, :3].T + move[:3, 3]) * factor
-    other = BundleProblem(
-        Charts(origin, move[:3, :3] @ charts.axes), noisy, free_lens(views.lens)
-    )
+    other = BundleProblem(Charts(origin, move[:3, :3] @ charts.axes), noisy, free_lens(views.lens))
     places = state.points.clone()
     places[:, 2] /= factor
     one = problem.residuals(state)

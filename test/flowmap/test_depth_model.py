@@ -111,9 +111,7 @@ def test_depth_at_pixels_of_the_tracking_picture_is_that_of_the_world(share: int
     maps = views.maps(WIDTH // share, HEIGHT // share)
     random = np.random.default_rng(0)
     pixels = random.uniform((4, 4), (WIDTH - 5, HEIGHT - 5), (200, 2))
-    found = maps.inverse_depth(
-        torch.full((200,), 2), torch.from_numpy(pixels).float()
-    )
+    found = maps.inverse_depth(torch.full((200,), 2), torch.from_numpy(pixels).float())
     assert 1.0 / found.numpy() == pytest.approx(views.depth(2, pixels), rel=2e-4)
 
 

@@ -42,7 +42,7 @@ def test_links_of_tracks_join_two_different_frames_of_one_point(views: ExactView
         links.first.tolist(), links.second.tolist(),
         links.source.tolist(), links.target.tolist(), strict=True,
     ):  # fmt: skip
-        assert pixel[a, *p] == pixel[b, *q]
+        assert pixel[(a, *p)] == pixel[(b, *q)]
     assert set(links.first.tolist()) == set(range(5))
 
 
@@ -54,8 +54,8 @@ def test_links_of_matches_are_matches_and_each_pair_is_as_likely(views: ExactVie
     for pair in pairs:
         own = links.first == pair.first
         known = {(*p, *q) for p, q in zip(pair.source.tolist(), pair.target.tolist(), strict=True)}
-        drawn = {(*p, *q) for p, q in
-                 zip(links.source[own].tolist(), links.target[own].tolist(), strict=True)}  # fmt: skip
+        ends = (links.source[own].tolist(), links.target[own].tolist())
+        drawn = {(*p, *q) for p, q in zip(*ends, strict=True)}
         assert drawn <= known
         assert set(links.second[own].tolist()) == {pair.second}
     assert bool((links.confidence == 1.0).all())

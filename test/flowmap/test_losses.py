@@ -99,8 +99,8 @@ def test_a_prediction_outside_the_picture_still_counts(views: ExactViews) -> Non
 def test_confidence_decides_how_much_a_link_counts(views: ExactViews, links: Links) -> None:
     poses = torch.from_numpy(views.poses).float()
     wrong = dataclasses.replace(links, target=links.target + 30.0)
-    both = Links(*(torch.cat([a, b]) for a, b in
-                   zip(dataclasses.astuple(links), dataclasses.astuple(wrong), strict=True)))  # fmt: skip
+    parts = zip(dataclasses.astuple(links), dataclasses.astuple(wrong), strict=True)
+    both = Links(*(torch.cat([a, b]) for a, b in parts))
     trusted = torch.cat([torch.ones(400), torch.zeros(400)])
     loss = link_loss(
         dataclasses.replace(both, confidence=trusted), views.maps(), views.lens, poses, 1.0

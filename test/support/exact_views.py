@@ -26,17 +26,10 @@ def lens(focal: float = 300.0, k1: float = 0.0, k2: float = 0.0, aspect: float =
 
 def walk(frames: int) -> np.ndarray:
     """Return world_from_camera of a walk along the relief; the first one is the world."""
-    return np.stack(
-        [
-            exp(
-                np.array(
-                    [0.3 * k, 0.12 * np.sin(k), 0.1 * np.sin(0.7 * k)]
-                    + [0.03 * np.sin(1.3 * k), -0.06 * k, 0.05 * np.sin(0.9 * k)]
-                )
-            )
-            for k in range(frames)
-        ]
-    )
+    k = np.arange(frames)
+    shift = [0.3 * k, 0.12 * np.sin(k), 0.1 * np.sin(0.7 * k)]
+    angle = [0.03 * np.sin(1.3 * k), -0.06 * k, 0.05 * np.sin(0.9 * k)]
+    return np.stack([exp(twist) for twist in np.stack([*shift, *angle], -1)])
 
 
 def turn(frames: int) -> np.ndarray:

@@ -72,6 +72,8 @@ class TopicChooser:
         colors = [t for t in pictures if t not in depths]
         options = self._options
         image = self._choose_image(colors, depths)
+        if options.assume_camera:
+            return BagTopics(ImageTopic(image, None), None, None, right_given=False)
         depth = self._choose_depth(depths)
         right = self._choose_right(image)
         info = self._info(
