@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from flowcam_ros.flowmap.correspondences import Correspondences, find_correspond
 from flowcam_ros.flowmap.dense_stage import dense_maps
 from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow
 from flowcam_ros.flowmap.frame_choice import choose_frames
-from flowcam_ros.flowmap.frame_record import FrameRecord
+from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
@@ -32,6 +33,14 @@ from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.odometry.device import choose_device, use_threads
 
 _MIN_FRAMES = 2
+_USELESS = {
+    Fate.DUPLICATE: 'as the one before, for the camera stood still',
+    Fate.BETWEEN: 'hardly other than their neighbours',
+    Fate.BLURRED: 'blurred',
+    Fate.FEATURELESS: 'without anything to follow (dark, blank or covered)',
+    Fate.REJECTED: 'not usable',
+    Fate.UNORDERED: 'out of order in time',
+}
 
 
 @dataclass(frozen=True)
@@ -116,13 +125,9 @@ class Refiner:
         folder.mkdir(parents=True)
         writer = FrameWriter(folder, self._config.store, self._config.depth, expected)
         records = choose_frames(frames, writer, self._config.frames)
-        store = writer.finish()
-        if len(store) < _MIN_FRAMES:
-            raise SequenceError(
-                f'{len(records)} frames were read and {len(store)} can be used; refining takes at '
-                f'least {_MIN_FRAMES} that differ'
-            )
-        return store, records
+        if sum(record.fate is Fate.CHOSEN for record in records) < _MIN_FRAMES:
+            raise SequenceError(_too_few(records))
+        return writer.finish(), records
 
     def _polish(self, store: FrameStore, found: Correspondences, flow: FlowStage) -> Polished:
         config = self._config
@@ -144,6 +149,17 @@ class Refiner:
             config.polish,
             self._listener.on_polish,
         )
+
+
+def _too_few(records: list[FrameRecord]) -> str:
+    """Return why there are not enough frames, as a sentence."""
+    counts = Counter(record.fate for record in records)
+    reasons = [f'{counts[fate]} {why}' for fate, why in _USELESS.items() if counts[fate]]
+    problem = next((f' ({r.problem})' for r in records if r.problem), '')
+    return (
+        f'{counts[Fate.CHOSEN]} of {len(records)} frames can be used, and refining takes at least '
+        f'{_MIN_FRAMES} that differ' + (f': {", ".join(reasons)}{problem}' if reasons else '')
+    )
 
 
 class _Believed:
