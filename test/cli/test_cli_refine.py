@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 
 from flowcam_ros.cli.main import main
 from flowcam_ros.cli.refine_settings import resolve_refine_config
@@ -157,34 +159,69 @@ def test_pictures_that_have_nothing_in_common_are_told_so(refused: Refuse, tmp_p
     assert 'no two chosen frames show the same place' in line
 
 
-def test_a_bag_of_too_little_is_told_so(refused: Refuse, tmp_path: Path) -> None:
-    world = open_sequence('synthetic:orbit?frames=20&fps=4&width=160&height=120')
-    bag = record_bag(world, tmp_path / 'bag', 'mcap', False).path
-    whole = next(bag.glob('*.mcap'))
-    cut = tmp_path / 'cut.mcap'
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 100])
-    refused(cut)
-    assert '/wrong is not in the bag; candidates' in refused(
-        bag, '--image-topic=/wrong', code=2
-    )
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bag of a rendered recording without depth."""
+    world = open_sequence('synthetic:orbit?frames=12&fps=4&width=200&height=150&depth=false')
+    folder = tmp_path_factory.mktemp('bag') / 'bag'
+    return record_bag(world, folder, 'mcap', False).path
 
 
-def test_a_truncated_bag_without_camera_info_is_salvaged(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def shortened(bag: Path, share: float, folder: Path) -> Path:
+    whole = next(bag.glob('*.mcap')).read_bytes()
+    cut = folder / 'cut.mcap'
+    cut.write_bytes(whole[: int(len(whole) * share)])
+    return cut
+
+
+def without_info(bag: Path, folder: Path) -> Path:
+    """Write the bag again without its CameraInfo."""
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    plugin = StoragePlugin.MCAP
+    with Reader(bag) as old, Writer(folder, version=9, storage_plugin=plugin) as new:
+        kept = [c for c in old.connections if not c.topic.endswith('camera_info')]
+        copies = {c.id: new.add_connection(c.topic, c.msgtype, typestore=store) for c in kept}
+        for connection, stamp, data in old.messages(connections=kept):
+            new.write(copies[connection.id], stamp, data)
+    return folder
+
+
+def test_a_wrong_topic_lists_the_right_ones(refused: Refuse, bag: Path) -> None:
+    line = refused(bag, '--image-topic=/wrong', code=2)
+    assert '/wrong is not in the bag; candidates' in line and '/camera/image' in line
+
+
+def test_a_bag_without_camera_info_says_what_may_be_done(
+    refused: Refuse, bag: Path, tmp_path: Path
+) -> None:
+    line = refused(without_info(bag, tmp_path / 'bare'), code=2)
+    assert 'no camera_info for /camera/image' in line and '--camera FILE' in line
+
+
+def test_what_is_left_of_a_bag_may_be_too_little(
+    refused: Refuse, bag: Path, tmp_path: Path
+) -> None:
+    assert 'no image topic' in refused(shortened(bag, 0.01, tmp_path), code=2)
+
+
+@pytest.mark.parametrize('damage', ['truncated', 'no camera_info'])
+def test_a_damaged_bag_is_salvaged(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bag: Path,
+    damage: str,
 ) -> None:
     monkeypatch.setattr('signal.signal', lambda *_: None)
-    world = open_sequence('synthetic:orbit?frames=12&fps=4&width=200&height=150&depth=false')
-    bag = record_bag(world, tmp_path / 'bag', 'mcap', False).path
-    whole = next(bag.glob('*.mcap'))
-    cut = tmp_path / 'cut.mcap'
-    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.8)])
-    words = ['refine', str(cut), '--output', str(tmp_path / 'result'), '--intrinsics=unknown']
-    assert main([*words, *SHORT]) in (3, 4)
+    cut = damage == 'truncated'
+    source = shortened(bag, 0.8, tmp_path) if cut else without_info(bag, tmp_path / 'bare')
+    words = ['refine', str(source), '--output', str(tmp_path / 'result'), '--intrinsics=unknown']
+    assert main([*words, *SHORT]) in ((3, 4) if cut else (0, 4))
     told = capsys.readouterr()
-    assert 'flowcam: warning: ' in told.err and 'truncated' in told.err
     report = json.loads((tmp_path / 'result/run.json').read_text())
-    assert 4 < report['frames'] < 12
-    assert any('truncated' in loss for loss in report['losses'])
+    assert 4 < report['frames'] <= 12
+    assert ('truncated' in told.err) == cut
+    assert any('truncated' in loss for loss in report['losses']) == cut
 
 
 def test_a_wrong_option_is_a_usage_error(refused: Refuse, pictures: Path) -> None:

