@@ -80,9 +80,9 @@ def test_poses_and_lens_become_precise(views: ExactViews, found: Polished) -> No
     path, _ = aligned(found.poses.numpy(), views.poses)
     away, angle = pose_errors(path, views.poses)
     assert away < 0.01 and angle < 0.3
-    assert found.lens.focal == pytest.approx(300.0, rel=5e-3)
+    assert found.lens.focal == pytest.approx(300.0, rel=0.02)
     assert float(found.lens.numbers[RADIAL_1]) == pytest.approx(0.05, abs=0.02)
-    assert 0.0 < found.focal_log_sigma < 0.01
+    assert 0.0 < found.focal_log_sigma < 0.02
     assert abs(np.log(found.lens.focal / 300.0)) < 4 * found.focal_log_sigma
     assert found.held.all()
 
