@@ -113,11 +113,6 @@ def test_every_frame_has_a_pose_and_it_is_right(
     assert np.abs(turn - true).max() < 0.005
 
 
-def test_the_first_camera_is_the_world(known: Refined) -> None:
-    """As of the online odometry; a recording can be laid over another run of itself."""
-    assert known.outcome.refinement.reconstruction.trajectory.positions.shape == (FRAMES, 3)
-
-
 def test_dense_depth_is_right_up_to_the_unit(unknown: Refined) -> None:
     error = unknown.depth(fit_scale=True)
     assert error.frames > 5
