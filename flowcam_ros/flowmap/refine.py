@@ -91,7 +91,8 @@ class Refiner:
             expected: number of frames, if known.
 
         Raises:
-            SequenceError: too few frames can be used, or nothing corresponds in them.
+            SequenceError: too few frames can be used, nothing corresponds in them, or no rigid
+                scene explains them.
             OutputError: the disk is full.
         """
         config, tell = self._config, self._listener.on_stage
@@ -140,7 +141,7 @@ class Refiner:
             (camera.width, camera.height),
             config.polish,
         )
-        return polish(
+        polished = polish(
             of_frames(joined(found.followed, found.matched), flow.reached),
             flow.maps,
             flow.lens,
@@ -149,6 +150,14 @@ class Refiner:
             config.polish,
             self._listener.on_polish,
         )
+        held = int(polished.held.sum())
+        if held < _MIN_FRAMES:
+            raise SequenceError(
+                f'the adjustment holds {held} of {len(store)} frames: what corresponds in them '
+                'does not fit one rigid scene. Mask what moves, record more slowly and with more '
+                'overlap, or give the optimiser more steps'
+            )
+        return polished
 
 
 def _too_few(records: list[FrameRecord]) -> str:

@@ -159,6 +159,14 @@ def test_pictures_that_have_nothing_in_common_are_told_so(refused: Refuse, tmp_p
     assert 'no two chosen frames show the same place' in line
 
 
+def test_frames_that_fit_no_rigid_scene_are_told_so(
+    refused: Refuse, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('flowcam_ros.flowmap.polish._MIN_OBSERVATIONS', 1_000_000)
+    line = refused(pictures, '--intrinsics=unknown')
+    assert f'holds 0 of {FRAMES} frames' in line and 'rigid' in line
+
+
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bag of a rendered recording without depth."""
