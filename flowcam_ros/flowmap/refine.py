@@ -22,7 +22,7 @@ from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
 from flowcam_ros.flowmap.placing import PlacedFrame
-from flowcam_ros.flowmap.polish import Polished, lens_prior, polish
+from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
@@ -157,7 +157,7 @@ class Refiner:
                 'does not fit one rigid scene. Mask what moves, record more slowly and with more '
                 'overlap, or give the optimiser more steps'
             )
-        return polished
+        return from_first_camera(polished)
 
 
 def _too_few(records: list[FrameRecord]) -> str:

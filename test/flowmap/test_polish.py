@@ -15,7 +15,7 @@ from flowcam_ros.flowmap.bundle_problem import BundleProblem, BundleState
 from flowcam_ros.flowmap.lens import RADIAL_1
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.metric import scaled
-from flowcam_ros.flowmap.polish import Polished, lens_prior, polish
+from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
 from flowcam_ros.flowmap.polish_config import PolishConfig
 from flowcam_ros.flowmap.track_depth import (
     held,
@@ -129,6 +129,18 @@ def test_a_frame_that_sees_little_is_not_held(views: ExactViews, tracks: Tracks)
     few = Tracks(*(getattr(tracks, n)[keep] for n in ('point', 'frame', 'pixel', 'sigma')))
     result = polished(views, few, True, 0.0)
     assert result.held.tolist() == [True] * 5 + [False]
+
+
+def test_the_first_camera_that_is_held_is_the_world(found: Polished) -> None:
+    some = dataclasses.replace(found, held=np.array([False, True, True, True, True, True]))
+    moved = from_first_camera(some)
+    assert torch.allclose(moved.poses[1], torch.eye(4).double(), atol=1e-9)
+    for frame in (0, 3):
+        one, other = (
+            (p.points - p.poses[frame, :3, 3].numpy()) @ p.poses[frame, :3, :3].numpy()
+            for p in (found, moved)
+        )
+        assert np.allclose(one, other), 'what each camera sees stays'
 
 
 def test_lengths_are_scaled_together(found: Polished) -> None:

@@ -113,6 +113,13 @@ def test_every_frame_has_a_pose_and_it_is_right(
     assert np.abs(turn - true).max() < 0.005
 
 
+@pytest.mark.parametrize('which', ['unknown', 'known'])
+def test_the_first_camera_is_the_world(which: str, request: pytest.FixtureRequest) -> None:
+    result = request.getfixturevalue(which).outcome.refinement.reconstruction
+    first = result.trajectory.world_from_camera[np.flatnonzero(result.chosen)[0]]
+    assert np.abs(first - np.eye(4)).max() < 1e-9
+
+
 def test_dense_depth_is_right_up_to_the_unit(unknown: Refined) -> None:
     error = unknown.depth(fit_scale=True)
     assert error.frames > 5
