@@ -48,7 +48,8 @@ def folder_calibration(folder: Path, options: SequenceOptions) -> Calibration | 
     if options.camera is None and not path.exists():
         raise UsageError(
             f'{folder} has no calibration.yaml: write one with fx, fy, cx, cy, width, height '
-            '(and distortion_model, distortion), or name one with --camera FILE'
+            '(and distortion_model, distortion), or name one with --camera FILE; flowcam refine '
+            'does without: --intrinsics unknown'
         )
     return read_calibration(path)
 

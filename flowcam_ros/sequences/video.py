@@ -43,7 +43,8 @@ class VideoSequence:
         if options.camera is None and not options.assume_camera:
             raise UsageError(
                 f'{path}: a video has no intrinsics; give them with --camera FILE '
-                '(a calibration.yaml with fx, fy, cx, cy, width, height)'
+                '(a calibration.yaml with fx, fy, cx, cy, width, height); flowcam refine does '
+                'without: --intrinsics unknown'
             )
         self.name = path.stem
         self._path = path

@@ -105,7 +105,8 @@ def test_pictures_without_any_calibration_are_refined(
 def test_without_calibration_the_camera_must_be_said_to_be_unknown(
     refused: Refuse, pictures: Path
 ) -> None:
-    assert 'no calibration.yaml' in refused(pictures, code=2)
+    line = refused(pictures, code=2)
+    assert 'no calibration.yaml' in line and '--intrinsics unknown' in line
 
 
 def test_a_missing_input_is_named(refused: Refuse) -> None:

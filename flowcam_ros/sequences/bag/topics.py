@@ -172,7 +172,7 @@ class TopicChooser:
         raise UsageError(
             f'{self._path}: no camera_info for {image} (looked for {beside}; there is '
             f'{_list(self._infos.values())}): name it with --camera-info-topic, or give the '
-            'intrinsics with --camera FILE'
+            'intrinsics with --camera FILE; flowcam refine does without: --intrinsics unknown'
         )
 
     def _named(
