@@ -49,7 +49,7 @@ def refine(
         Intrinsics | None,
         typer.Option(
             metavar='MODE',
-            help='known, refine (the default) or unknown; the same as --set intrinsics.mode=MODE.',
+            help='known, refine (the default) or unknown, which needs no calibration.',
         ),
     ] = None,
     config: ConfigOption = None,

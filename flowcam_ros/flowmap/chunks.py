@@ -54,7 +54,8 @@ class ChunkRunner:
     def frozen(self) -> Maps:
         """Return the maps of all frames, without gradients."""
         parts = list(self._pool.map(torch.no_grad()(self._model.maps), self._chunks))
-        depth, features = (torch.cat([p[k] for p in parts]) for k in (0, 1))
+        # a view of a parameter asks for gradients even where it was made without them
+        depth, features = (torch.cat([p[k].detach() for p in parts]) for k in (0, 1))
         return Maps(depth, features, *self._size)
 
     def backward(self, maps: Maps, outputs: list[Output] | None) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from flowcam_ros.flowmap.network import DepthNetwork
 
-Output = tuple[Float[Tensor, 'b h w'], Float[Tensor, 'b h2 w2 c']]
+# (b, h, w) and (b, h2, w2, c); b has no name as it differs from chunk to chunk
+Output = tuple[Float[Tensor, '_ h w'], Float[Tensor, '_ h2 w2 c']]
 
 
 @runtime_checkable

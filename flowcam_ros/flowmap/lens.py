@@ -43,7 +43,7 @@ class Lens:
     @property
     def focal(self) -> float:
         """Focal length of x, pixels."""
-        return float(self.numbers[FOCAL])
+        return float(self.numbers[FOCAL].detach())
 
     def with_focal(self, focal: float) -> Lens:
         """Return the same lens with another focal length, pixels."""

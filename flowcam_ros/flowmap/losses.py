@@ -19,7 +19,7 @@ def induced(
     links: Links,
     maps: Maps,
     lens: Lens,
-    second_from_first: Float[Tensor, '*n 4 4'],
+    second_from_first: Float[Tensor, '*#n 4 4'],
 ) -> tuple[Float[Tensor, '*n 2'], Bool[Tensor, '*n']]:
     """Return where depth and motion of the camera put each link's source, and if it is ahead.
 

@@ -7,6 +7,7 @@ then takes thousands of steps for the last percent. Second-order steps on the tr
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -136,6 +137,21 @@ def _focal_log_sigma(problem: BundleProblem, fit: BundleFit, prior: LensPrior) -
     covariance = problem.system(fit.at, fit.scale).covariance(0)
     place = 6 * len(fit.state.poses) + int(prior.free[:FOCAL].sum())
     return float(covariance[place, place].clamp_min(0.0).sqrt() / fit.state.lens.focal)
+
+
+def from_first_camera(polished: Polished) -> Polished:
+    """Return the same in a world whose axes are those of the first frame that is held.
+
+    Nothing ties the world of an adjustment down, so it drifts off the one it began with.
+    """
+    first = int(np.argmax(polished.held))
+    camera_from_world = torch.linalg.inv(polished.poses[first])
+    points = torch.from_numpy(polished.points) @ camera_from_world[:3, :3].T.cpu()
+    return dataclasses.replace(
+        polished,
+        poses=camera_from_world @ polished.poses,
+        points=(points + camera_from_world[:3, 3].cpu()).numpy(),
+    )
 
 
 def lens_prior(

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from flowcam_ros.correspondence.tracks import joined
@@ -17,12 +17,12 @@ from flowcam_ros.flowmap.correspondences import Correspondences, find_correspond
 from flowcam_ros.flowmap.dense_stage import dense_maps
 from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow
 from flowcam_ros.flowmap.frame_choice import choose_frames
-from flowcam_ros.flowmap.frame_record import FrameRecord
+from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
 from flowcam_ros.flowmap.placing import PlacedFrame
-from flowcam_ros.flowmap.polish import Polished, lens_prior, polish
+from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
 from flowcam_ros.flowmap.previews import (
     preview_of_flow,
     preview_of_polished,
@@ -33,13 +33,19 @@ from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.track_depth import of_frames
-from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import Frame
+from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.odometry.device import choose_device, use_threads
 
-# Of a picture of unknown lens, in units of the root of its area.
-_USUAL_FOCAL = 0.95
 _MIN_FRAMES = 2
+_USELESS = {
+    Fate.DUPLICATE: 'as the one before, for the camera stood still',
+    Fate.BETWEEN: 'hardly other than their neighbours',
+    Fate.BLURRED: 'blurred',
+    Fate.FEATURELESS: 'without anything to follow (dark, blank or covered)',
+    Fate.REJECTED: 'not usable',
+    Fate.UNORDERED: 'out of order in time',
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ class Refiner:
             expected: number of frames, if known.
 
         Raises:
-            SequenceError: too few frames can be used, or nothing corresponds in them.
+            SequenceError: too few frames can be used, nothing corresponds in them, or no rigid
+                scene explains them.
             OutputError: the disk is full.
         """
         config, tell = self._config, self._listener.on_stage
@@ -129,13 +136,9 @@ class Refiner:
         folder.mkdir(parents=True)
         writer = FrameWriter(folder, self._config.store, self._config.depth, expected)
         records = choose_frames(frames, writer, self._config.frames)
-        store = writer.finish()
-        if len(store) < _MIN_FRAMES:
-            raise SequenceError(
-                f'{len(records)} frames were read and {len(store)} can be used; refining takes at '
-                f'least {_MIN_FRAMES} that differ'
-            )
-        return store, records
+        if sum(record.fate is Fate.CHOSEN for record in records) < _MIN_FRAMES:
+            raise SequenceError(_too_few(records))
+        return writer.finish(), records
 
     def _polish(self, store: FrameStore, found: Correspondences, flow: FlowStage) -> Polished:
         config = self._config
@@ -144,11 +147,11 @@ class Refiner:
         prior = lens_prior(
             flow.lens,
             mode == 'known',
-            config.intrinsics.centre,
+            config.intrinsics.centre and mode == 'unknown',
             (camera.width, camera.height),
             config.polish,
         )
-        return polish(
+        polished = polish(
             of_frames(joined(found.followed, found.matched), flow.reached),
             flow.maps,
             flow.lens,
@@ -157,6 +160,25 @@ class Refiner:
             config.polish,
             self._listener.on_polish,
         )
+        held = int(polished.held.sum())
+        if held < _MIN_FRAMES:
+            raise SequenceError(
+                f'the adjustment holds {held} of {len(store)} frames: what corresponds in them '
+                'does not fit one rigid scene. Mask what moves, record more slowly and with more '
+                'overlap, or give the optimiser more steps'
+            )
+        return from_first_camera(polished)
+
+
+def _too_few(records: list[FrameRecord]) -> str:
+    """Return why there are not enough frames, as a sentence."""
+    counts = Counter(record.fate for record in records)
+    reasons = [f'{counts[fate]} {why}' for fate, why in _USELESS.items() if counts[fate]]
+    problem = next((f' ({r.problem})' for r in records if r.problem), '')
+    return (
+        f'{counts[Fate.CHOSEN]} of {len(records)} frames can be used, and refining takes at least '
+        f'{_MIN_FRAMES} that differ' + (f': {", ".join(reasons)}{problem}' if reasons else '')
+    )
 
 
 class _Believed:
@@ -175,9 +197,3 @@ class _Believed:
                 camera = usual_camera(frame.camera.width, frame.camera.height)
                 frame = dataclasses.replace(frame, camera=camera, depth=None, right=None)
             yield frame
-
-
-def usual_camera(width: int, height: int) -> CameraModel:
-    """Return the camera that most pictures of this size come from."""
-    focal = _USUAL_FOCAL * float(np.sqrt(width * height))
-    return CameraModel(width, height, focal, focal, 0.5 * (width - 1), 0.5 * (height - 1))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ def refine_recording(
     Raises:
         FlowcamError: the input cannot be used, or the output not be written.
     """
+    if config.intrinsics.mode == 'unknown' and options.camera is None:
+        options = dataclasses.replace(options, assume_camera=True)
     sequence = open_sequence(source, options)
     with new_folder(output) as folder:
         log = RefineLog(listener)

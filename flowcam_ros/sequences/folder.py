@@ -24,7 +24,9 @@ def open_folder(folder: Path, options: SequenceOptions) -> PictureSequence:
     """
     entries = _read_times(folder)
     calibration = folder_calibration(folder, options)
-    if calibration.depth_units_per_m is None and any(entry.depth for entry in entries):
+    if calibration is None:
+        entries = [PictureEntry(entry.stamp_ns, entry.image) for entry in entries]
+    elif calibration.depth_units_per_m is None and any(entry.depth for entry in entries):
         raise CameraError(
             f'{folder}: times.txt names depth images but the calibration has no '
             'depth_scale_units_per_m (1000 for millimetres)'
@@ -33,18 +35,21 @@ def open_folder(folder: Path, options: SequenceOptions) -> PictureSequence:
     return PictureSequence(folder, entries, calibration, Mask(options.mask), truth)
 
 
-def folder_calibration(folder: Path, options: SequenceOptions) -> Calibration:
-    """Read the calibration given by the user, else the one in the folder.
+def folder_calibration(folder: Path, options: SequenceOptions) -> Calibration | None:
+    """Read the calibration given by the user, else the one in the folder; None to assume one.
 
     Raises:
         UsageError: there is neither.
         CameraError: it is wrong.
     """
+    if options.assume_camera:
+        return None
     path = options.camera or folder / 'calibration.yaml'
     if options.camera is None and not path.exists():
         raise UsageError(
             f'{folder} has no calibration.yaml: write one with fx, fy, cx, cy, width, height '
-            '(and distortion_model, distortion), or name one with --camera FILE'
+            '(and distortion_model, distortion), or name one with --camera FILE; flowcam refine '
+            'does without: --intrinsics unknown'
         )
     return read_calibration(path)
 

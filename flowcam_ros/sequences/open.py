@@ -41,6 +41,7 @@ def open_sequence(path: Path | str, options: SequenceOptions | None = None) -> S
         path = Path(path).expanduser()
     except RuntimeError as error:
         raise UsageError(f'{path} does not exist: there is no such user') from error
+    _refuse_calibration(options)
     tolerance = options.max_time_difference_s
     if not (math.isfinite(tolerance) and 0 <= tolerance <= 1):
         raise UsageError(f'time difference of {tolerance} s; expected 0 to 1 s')
@@ -98,6 +99,18 @@ def _open_file(path: Path, options: SequenceOptions) -> Sequence:
 
     _refuse_topics(path, options)
     return VideoSequence(path, options)
+
+
+def _refuse_calibration(options: SequenceOptions) -> None:
+    """Refuse what means nothing without a calibration where there is to be none."""
+    if not options.assume_camera:
+        return
+    for field in dataclasses.fields(options):
+        if field.name.startswith(('camera', 'depth', 'right')):
+            value = getattr(options, field.name)
+            if value is not None and value != 'none':
+                flag = '--' + field.name.replace('_', '-')
+                raise UsageError(f'{flag} needs a calibration, but the camera is unknown')
 
 
 def _refuse_topics(path: Path | str, options: SequenceOptions) -> None:

@@ -22,6 +22,9 @@ class SequenceOptions:
         camera: calibration file that replaces CameraInfo (bag) or calibration.yaml (folder);
             needed for a video.
         mask: PNG whose zero pixels are never used.
+        assume_camera: use no calibration at all but the camera that most pictures of the size
+            come from (geometry/usual_camera.py), so that there need not be any. Measured depth
+            and right pictures, which mean nothing without one, are then left out.
         max_time_difference_s: farthest apart in time that a picture and its depth or right
             picture may be.
         strict: check every checksum the recording holds before reading it.
@@ -35,5 +38,6 @@ class SequenceOptions:
     right_camera_info_topic: str | None = None
     camera: Path | None = None
     mask: Path | None = None
+    assume_camera: bool = False
     max_time_difference_s: float = 0.02
     strict: bool = False

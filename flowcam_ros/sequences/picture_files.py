@@ -11,6 +11,7 @@ from pathlib import Path
 from flowcam_ros.errors import CameraError, FrameRejected, SequenceError
 from flowcam_ros.geometry.frame import DepthImage, Frame
 from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.sequences.calibration import Calibration
 from flowcam_ros.sequences.camera_messages import fit_camera
 from flowcam_ros.sequences.image_files import read_depth, read_image
@@ -34,7 +35,8 @@ class PictureSequence:
     Args:
         folder: where the sequence lives; its name is the sequence's.
         entries: what to read, stamps increasing.
-        calibration: intrinsics; ``depth_units_per_m`` must be set if an entry has depth.
+        calibration: intrinsics; ``depth_units_per_m`` must be set if an entry has depth. None
+            for the usual camera; no entry may have depth then.
         mask: pixels never to use.
         ground_truth: file of the true path in the TUM format; it need not exist.
     """
@@ -43,7 +45,7 @@ class PictureSequence:
         self,
         folder: Path,
         entries: list[PictureEntry],
-        calibration: Calibration,
+        calibration: Calibration | None,
         mask: Mask,
         ground_truth: Path,
     ) -> None:
@@ -100,14 +102,18 @@ class PictureSequence:
     def _picture(self, entry: PictureEntry) -> Frame:
         image = read_image(entry.image)
         height, width = image.shape[:2]
-        camera = fit_camera(self._calibration.camera, width, height)
+        camera = (
+            usual_camera(width, height)
+            if self._calibration is None
+            else fit_camera(self._calibration.camera, width, height)
+        )
         mask = self._mask.for_size(width, height)
         return Frame(entry.stamp_ns, image, camera, mask=mask, name=entry.image.name)
 
     def _with_depth(self, frame: Frame, entry: PictureEntry) -> Frame:
-        if entry.depth is None:
-            return frame
         calibration = self._calibration
+        if entry.depth is None or calibration is None:
+            return frame
         try:
             depth = read_depth(
                 entry.depth, calibration.depth_units_per_m or 1.0, calibration.depth_invalid

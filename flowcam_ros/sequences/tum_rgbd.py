@@ -33,9 +33,12 @@ def open_tum_rgbd(folder: Path, options: SequenceOptions) -> PictureSequence:
     """
     images = _read_list(folder, 'rgb.txt')
     calibration = folder_calibration(folder, options)
-    if calibration.depth_units_per_m is None:
-        calibration = dataclasses.replace(calibration, depth_units_per_m=_UNITS_PER_M)
-    depths = _read_list(folder, 'depth.txt') if (folder / 'depth.txt').exists() else []
+    depths = []
+    if calibration is not None:
+        units = calibration.depth_units_per_m or _UNITS_PER_M
+        calibration = dataclasses.replace(calibration, depth_units_per_m=units)
+        if (folder / 'depth.txt').exists():
+            depths = _read_list(folder, 'depth.txt')
     entries = _paired(images, depths, options.max_time_difference_s)
     truth = folder / 'groundtruth.txt'
     sequence = PictureSequence(folder, entries, calibration, Mask(options.mask), truth)

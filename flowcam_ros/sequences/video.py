@@ -14,6 +14,7 @@ import cv2
 from flowcam_ros.errors import CameraError, SequenceError, UsageError
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.sequences.calibration import read_calibration
 from flowcam_ros.sequences.camera_messages import fit_camera
 from flowcam_ros.sequences.losses import LossLog
@@ -33,28 +34,32 @@ class VideoSequence:
     container gives none that increase, one frame period after the frame before.
 
     Raises:
-        UsageError: no calibration is given.
+        UsageError: no calibration is given, and none is to be assumed.
         SequenceError: OpenCV cannot read the file as a video.
         CameraError: the calibration is wrong or does not fit the pictures.
     """
 
     def __init__(self, path: Path, options: SequenceOptions) -> None:
-        if options.camera is None:
+        if options.camera is None and not options.assume_camera:
             raise UsageError(
                 f'{path}: a video has no intrinsics; give them with --camera FILE '
-                '(a calibration.yaml with fx, fy, cx, cy, width, height)'
+                '(a calibration.yaml with fx, fy, cx, cy, width, height); flowcam refine does '
+                'without: --intrinsics unknown'
             )
         self.name = path.stem
         self._path = path
         self._log = LossLog()
         self.losses = self._log.sentences
         self._mask = Mask(options.mask)
-        calibration = read_calibration(options.camera)
+        calibration = read_calibration(options.camera) if options.camera else None
         with self._capture() as capture:
             self._frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-            self._period_ns = self._frame_period(capture, calibration.fps)
+            self._period_ns = self._frame_period(capture, calibration.fps if calibration else None)
             width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
             height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        if calibration is None:
+            self._camera = usual_camera(width, height)
+            return
         try:
             self._camera = fit_camera(calibration.camera, width, height)
         except CameraError as error:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from flowcam_ros.errors import CameraError, FrameRejected, SequenceError
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import DepthImage, Frame, StereoImage
+from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.sequences.bag.messages import IMAGE, deserialize
 from flowcam_ros.sequences.bag.raw import MessageSource, RawMessage
 from flowcam_ros.sequences.bag.static_tf import StaticTransforms
@@ -47,7 +48,8 @@ class BagContent:
         topics: the topics to read.
         types: message type of every topic.
         transforms: the fixed transforms.
-        calibration: the file that replaces the pictures' CameraInfo, if the user gave one.
+        calibration: the file that replaces the pictures' CameraInfo, if the user gave one;
+            without either the usual camera is assumed.
         mask: pixels never to use.
         tolerance_s: farthest apart that a picture and its depth or right picture may be.
         log: takes the losses.
@@ -183,6 +185,8 @@ class BagReading:
         try:
             if calibration is not None:
                 return fit_camera(calibration.camera, width, height)
+            if 'image' not in self._infos:
+                return usual_camera(width, height)
             return self._infos['image'].camera(width, height)
         except CameraError as error:
             where = '--camera' if calibration is not None else self._image.info

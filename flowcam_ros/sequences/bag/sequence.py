@@ -40,7 +40,8 @@ class BagSequence:
         options: topics and files the user named.
 
     Raises:
-        UsageError: a topic is missing or ambiguous, or there are no intrinsics.
+        UsageError: a topic is missing or ambiguous, or there are no intrinsics
+            and none are to be assumed.
         CameraError: the calibration file is wrong.
         SequenceError: nothing of the bag can be read.
     """

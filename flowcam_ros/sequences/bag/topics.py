@@ -72,6 +72,8 @@ class TopicChooser:
         colors = [t for t in pictures if t not in depths]
         options = self._options
         image = self._choose_image(colors, depths)
+        if options.assume_camera:
+            return BagTopics(ImageTopic(image, None), None, None, right_given=False)
         depth = self._choose_depth(depths)
         right = self._choose_right(image)
         info = self._info(
@@ -170,7 +172,7 @@ class TopicChooser:
         raise UsageError(
             f'{self._path}: no camera_info for {image} (looked for {beside}; there is '
             f'{_list(self._infos.values())}): name it with --camera-info-topic, or give the '
-            'intrinsics with --camera FILE'
+            'intrinsics with --camera FILE; flowcam refine does without: --intrinsics unknown'
         )
 
     def _named(
