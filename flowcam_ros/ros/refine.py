@@ -125,7 +125,7 @@ class RefineNode(Node):
                 logger.warning(sentence)
             self._outputs.show_result(outcome)
         else:
-            self._outputs.clear()
+            self._outputs.forget_preview()
         if end.error is None:
             logger.info(message_of(end))
         elif not own:  # the process ends with the error of its own bag, and tells it then

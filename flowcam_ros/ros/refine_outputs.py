@@ -15,6 +15,7 @@ from tf2_msgs.msg import TFMessage
 from flowcam_ros.export.bag import RecordedOdometry, map_from_odom, map_from_world
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.ros.conversions import header
 from flowcam_ros.ros.qos import NO_PUBLISHER_EVENTS, output_qos
 from flowcam_ros.ros.refine_messages import edge_msg, path_msg, points_msg
 from flowcam_ros.runs.refine import RefineOutcome
@@ -47,6 +48,7 @@ class RefineOutputs:
             node.create_publisher(TFMessage, '/tf_static', qos) if config.publish_tf else None
         )
         self._open = True
+        self._is_preview = False
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -56,7 +58,7 @@ class RefineOutputs:
 
     def show_preview(self, preview: Preview) -> None:
         """Send what is known so far; from any thread."""
-        self._show(preview.trajectory, preview.positions, preview.colors)
+        self._show(preview.trajectory, preview.positions, preview.colors, is_preview=True)
 
     def show_result(self, outcome: RefineOutcome) -> None:
         """Send all poses and the fused cloud, or the points where no cloud was made."""
@@ -64,11 +66,18 @@ class RefineOutputs:
         shown = result.points if cloud is None or not len(cloud) else cloud
         self._show(result.trajectory, shown.positions, shown.colors, outcome.odometry)
 
-    def clear(self) -> None:
-        """Send an empty path and cloud: there is no result."""
-        nothing = np.empty((0, 3))
-        trajectory = Trajectory(np.empty(0, np.int64), np.empty((0, 4, 4)))
-        self._show(trajectory, nothing, nothing.astype(np.uint8))
+    def forget_preview(self) -> None:
+        """Send an empty path and cloud if a preview is shown: it will have no result."""
+        with self._lock:
+            if not (self._open and self._is_preview):
+                return
+            self._is_preview = False
+            nowhere = header(0, self._config.map_frame)
+            self._path.publish(Path(header=nowhere))
+            nothing = np.empty((0, 3))
+            self._points.publish(
+                points_msg(nothing, nothing.astype(np.uint8), np.eye(4), nowhere, 1)
+            )
 
     def _show(
         self,
@@ -76,18 +85,21 @@ class RefineOutputs:
         positions: Float[np.ndarray, 'p 3'],
         colors: UInt8[np.ndarray, 'p 3'],
         odometry: RecordedOdometry | None = None,
+        *,
+        is_preview: bool = False,
     ) -> None:
         config = self._config
         place = map_from_world(trajectory, odometry)
         edge, child = map_from_odom(trajectory, odometry), config.odom_frame
-        if odometry is not None:
+        if odometry is not None and odometry.frame:
             child = odometry.frame
         path = path_msg(trajectory, place, config.map_frame)
         points = points_msg(positions, colors, place, path.header, config.max_cloud_points)
         with self._lock:
             if not self._open:
                 return
-            if self._tf is not None:
+            self._is_preview = is_preview
+            if self._tf is not None and child != config.map_frame:
                 self._tf.publish(TFMessage(transforms=[edge_msg(edge, path.header, child)]))
             self._path.publish(path)
             self._points.publish(points)

@@ -12,7 +12,9 @@ from rich.progress import Progress, TextColumn
 
 from flowcam_ros.cli.refine_progress import StageBar, StageLines, refine_progress
 from flowcam_ros.flowmap.optimize import StepReport
+from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.runs.refine_log import RefineLog, peak_mb
 
 
@@ -32,11 +34,17 @@ class Told:
     def on_note(self, text: str) -> None:
         self.told.append(f'note {text}')
 
+    def on_frame(self, number: int, expected: int | None) -> None:
+        self.told.append(f'frame {number} of {expected}')
+
     def on_step(self, report: StepReport) -> None:
         self.told.append(f'step {report.step}')
 
     def on_polish(self, part: str, step: int, scale: float, focal: float) -> None:
         self.told.append(f'polish {part} {step}')
+
+    def on_reconstruction(self, preview: Preview) -> None:
+        self.told.append(f'preview {len(preview.positions)}')
 
 
 def test_everything_is_passed_on() -> None:
@@ -45,9 +53,19 @@ def test_everything_is_passed_on() -> None:
     assert isinstance(log, Listener) and isinstance(told, Listener)
     log.on_stage('reading')
     log.on_note('something')
+    log.on_frame(2, 9)
     log.on_step(step('flow', 1, match=1.0))
     log.on_polish('lens', 3, 1.0, 300.0)
-    assert told.told == ['stage reading', 'note something', 'step 1', 'polish lens 3']
+    path = Trajectory(np.array([7]), np.eye(4)[None])
+    log.on_reconstruction(Preview(path, np.zeros((4, 3)), np.zeros((4, 3), np.uint8)))
+    assert told.told == [
+        'stage reading',
+        'note something',
+        'frame 2 of 9',
+        'step 1',
+        'polish lens 3',
+        'preview 4',
+    ]
 
 
 def test_a_listener_that_raises_cancels() -> None:
