@@ -110,9 +110,11 @@ def test_the_variance_is_honest_under_noise(views: ExactViews) -> None:
     assert 0.4 < ratio < 1.6
 
 
-def test_flow_that_lies_is_not_believed(views: ExactViews) -> None:
+@pytest.mark.parametrize('lie', [(0.0, 9.0), (6.0, 0.0)])
+def test_flow_that_lies_is_not_believed(views: ExactViews, lie: tuple[float, float]) -> None:
+    """Across the epipolar lines, or about along them, where it claims another depth."""
     liar = flow_to(views, 0)
-    shifted = dataclasses.replace(liar, displacement=liar.displacement + np.float32([0.0, 9.0]))
+    shifted = dataclasses.replace(liar, displacement=liar.displacement + np.float32(lie))
     flows = [*others(views), (shifted, torch.from_numpy(views.poses[0]))]
     found = dense_depth(view(views), wrong_maps(views), flows, 0.3)
     good = known(found)
