@@ -7,6 +7,8 @@
 #   make bench-peers SEQUENCES='DIR...' [RUNS=3] [OUTPUT=FILE.md]
 #                 this package beside OpenCV, Open3D and classic trackers, on recordings with truth;
 #                 the median of RUNS runs, saved as OUTPUT (a new file in benchmarks/results if none)
+#   make bench-refine SEQUENCES='DIR...' [RUNS=1] [OUTPUT=FILE.md]
+#                 flowcam refine beside COLMAP on the same frames, saved in the same way
 #   make setup    only set up .venv (the others do that by themselves)
 #   make lint     style, types and layers
 #   make help     this text; so does make alone
@@ -18,7 +20,7 @@
 
 PYTHON ?= python3
 TORCH_INDEX ?=
-RUNS ?= 3
+RUNS ?=
 SEQUENCES ?=
 OUTPUT ?=
 BIN := .venv/bin
@@ -33,7 +35,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 CHECK_PYTHON := import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit( \
 	"set-up: Python %d.%d will not do, 3.10 to 3.13 will: make PYTHON=python3.12" % v)
 
-.PHONY: help demo test bench bench-peers setup lint clean lock
+.PHONY: help demo test bench bench-peers bench-refine setup lint clean lock
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -51,7 +53,14 @@ bench: setup
 bench-peers: $(if $(strip $(SEQUENCES)),setup)
 	$(if $(strip $(SEQUENCES)),,@echo "bench-peers: say which recordings: \
 	make bench-peers SEQUENCES='DIR...'" >&2; exit 2)
-	$(BIN)/python -m benchmarks.peers --runs $(RUNS) $(if $(OUTPUT),--output $(OUTPUT)) $(SEQUENCES)
+	$(BIN)/python -m benchmarks.peers $(if $(RUNS),--runs $(RUNS)) \
+	$(if $(OUTPUT),--output $(OUTPUT)) $(SEQUENCES)
+
+bench-refine: $(if $(strip $(SEQUENCES)),setup)
+	$(if $(strip $(SEQUENCES)),,@echo "bench-refine: say which recordings: \
+	make bench-refine SEQUENCES='DIR...'" >&2; exit 2)
+	$(BIN)/python -m benchmarks.refine $(if $(RUNS),--runs $(RUNS)) \
+	$(if $(OUTPUT),--output $(OUTPUT)) $(SEQUENCES)
 
 setup:
 	@$(PYTHON) -c '$(CHECK_PYTHON)'

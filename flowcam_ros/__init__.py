@@ -3,7 +3,7 @@
 
 from pkgutil import extend_path
 
-# The generated message bindings (flowcam_ros.msg, flowcam_ros.srv) may be installed in another
+# The generated message bindings (flowcam_ros.action, .msg, .srv) may be installed in another
 # directory than an editable checkout of this package; both belong to one package.
 __path__ = extend_path(__path__, __name__)
 

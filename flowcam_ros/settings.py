@@ -23,7 +23,6 @@ from flowcam_ros.errors import ConfigError
 
 T = TypeVar('T')
 _EXPONENT = re.compile(r'[-+]?\d+[eE][-+]?\d+')
-_NODE = 'odometry'
 Value = bool | int | float | str
 
 
@@ -176,8 +175,12 @@ def _dotted(values: Mapping[str, object], prefix: str = '') -> Iterator[tuple[st
             yield f'{prefix}{key}', value
 
 
-def read_yaml(path: Path) -> dict[str, object]:
+def read_yaml(path: Path, node: str = 'odometry') -> dict[str, object]:
     """Read options from a YAML file: plain, or a ROS parameter file (``/**: ros__parameters:``).
+
+    Args:
+        path: the file.
+        node: whose parameters count where a ROS parameter file has those of several.
 
     Raises:
         ConfigError: the file cannot be read or is not a mapping.
@@ -195,13 +198,13 @@ def read_yaml(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise ConfigError(f'{path}: expected a mapping of option names to values')
     try:
-        return dict(_dotted(_ros_parameters(content)))
+        return dict(_dotted(_ros_parameters(content, node)))
     except RecursionError as error:
         raise ConfigError(f'{path}: an alias in it contains itself') from error
 
 
-def _ros_parameters(content: dict[str, object]) -> Mapping[str, object]:
-    """Return what a ROS parameter file says to this node; other nodes' parameters are theirs."""
+def _ros_parameters(content: dict[str, object], node: str) -> Mapping[str, object]:
+    """Return what a ROS parameter file says to a node; other nodes' parameters are theirs."""
     nodes = {
         name.strip('/'): inner['ros__parameters']
         for name, inner in content.items()
@@ -213,7 +216,7 @@ def _ros_parameters(content: dict[str, object]) -> Mapping[str, object]:
         return content
     if len(nodes) == 1:
         return next(iter(nodes.values()))
-    return {**nodes.get('**', {}), **nodes.get(_NODE, {})}
+    return {**nodes.get('**', {}), **nodes.get(node, {})}
 
 
 def load_yaml(text: str) -> Any:
@@ -231,8 +234,12 @@ def load_yaml(text: str) -> Any:
         raise ConfigError(f'not valid YAML ({" ".join(str(error).split())})') from error
 
 
-def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
+def parse_assignments(assignments: Iterable[str], what: str = '--set') -> dict[str, object]:
     """Parse ``key=value`` strings; the value is read like a YAML scalar.
+
+    Args:
+        assignments: the strings.
+        what: where they come from, for messages.
 
     Raises:
         ConfigError: a string has no ``=`` or its value is not a scalar.
@@ -241,12 +248,12 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
     for text in assignments:
         key, equals, value = text.partition('=')
         if not equals or not key.strip():
-            raise ConfigError(f'--set {text!r}: expected key=value')
+            raise ConfigError(f'{what} {text!r}: expected key=value')
         try:
             parsed = load_yaml(value) if value else ''
         except ConfigError as error:
-            raise ConfigError(f'--set {text!r}: the value is not a YAML scalar') from error
+            raise ConfigError(f'{what} {text!r}: the value is not a YAML scalar') from error
         if isinstance(parsed, (dict, list)):
-            raise ConfigError(f'--set {text!r}: expected one value; set options one by one')
+            raise ConfigError(f'{what} {text!r}: expected one value; set options one by one')
         values[key.strip()] = parsed
     return values

@@ -77,7 +77,7 @@ def _set_up(torch_index: str) -> None:
     _make_environment()
     pins = [CONSTRAINTS]
     own = [ROOT / name for name in ('pyproject.toml', 'setup.py')]
-    interfaces = [ROOT / 'msg', ROOT / 'srv', WHEELS]
+    interfaces = [ROOT / 'action', ROOT / 'msg', ROOT / 'srv', WHEELS]
     messages = _digest([*pins, *interfaces])
     stand_ins = _digest([*pins, STAND_INS])
     package = _digest([*pins, *own])
@@ -197,7 +197,13 @@ def _install_stand_ins() -> None:
 def _check() -> None:
     """Make sure that what the steps promise is there."""
     modules = ('rclpy', 'tf2_ros', 'message_filters', 'cv_bridge', 'torch', 'flowcam_ros.geometry')
-    _run([PYTHON, '-c', f'import {", ".join(modules)}, flowcam_ros.msg, flowcam_ros.srv'])
+    _run(
+        [
+            PYTHON,
+            '-c',
+            f'import {", ".join(modules)}, flowcam_ros.action, flowcam_ros.msg, flowcam_ros.srv',
+        ]
+    )
 
 
 def _pip(*arguments: str, quiet: bool = True) -> None:

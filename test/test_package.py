@@ -88,8 +88,8 @@ def test_all_versions_are_the_same() -> None:
 
 def test_cmake_generates_every_interface() -> None:
     cmake = (ROOT / 'CMakeLists.txt').read_text()
-    listed = set(re.findall(r'\b(?:msg|srv)/\w+\.(?:msg|srv)\b', cmake))
-    files = [*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv')]
+    listed = set(re.findall(r'\b(?:action|msg|srv)/\w+\.(?:action|msg|srv)\b', cmake))
+    files = [file for kind in ('action', 'msg', 'srv') for file in ROOT.glob(f'{kind}/*.{kind}')]
     assert listed == {file.relative_to(ROOT).as_posix() for file in files}
 
 

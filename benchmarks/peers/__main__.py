@@ -8,11 +8,11 @@ see README.md.
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmarks.arguments import count, default_output, names
 from benchmarks.machine import describe_machine
 from benchmarks.peers.environment import prepare
 from benchmarks.peers.registry import DEPTH_SOURCES, MODES, SYSTEMS
@@ -24,7 +24,6 @@ from flowcam_ros.export.atomic import check_new_file, write_text
 from flowcam_ros.export.json_file import dumps
 from flowcam_ros.settings import parse_assignments
 
-_RESULTS = Path(__file__).resolve().parents[1] / 'results'
 _INTERRUPTED = 130
 
 
@@ -39,21 +38,21 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--output', type=Path, help='Markdown file; JSON is written beside it')
     parser.add_argument(
         '--runs',
-        type=_count,
+        type=count,
         default=3,
         metavar='COUNT',
         help='runs of which the median counts (%(default)s)',
     )
     parser.add_argument(
         '--systems',
-        type=_names(SYSTEMS),
+        type=names(SYSTEMS),
         default=[name for name, entry in SYSTEMS.items() if entry.by_default],
         metavar='NAMES',
         help=f'some of {", ".join(SYSTEMS)}, joined by commas; all but open3d_colour unless given',
     )
     parser.add_argument(
         '--modes',
-        type=_names(MODES),
+        type=names(MODES),
         default=list(MODES),
         metavar='NAMES',
         help=f'some of {", ".join(MODES)}, joined by commas; all unless given',
@@ -75,7 +74,7 @@ def main() -> int:
     """Run everything, print and save the tables; return the exit code."""
     options = parse()
     check_settings(options.set, options.modes)
-    output = options.output or _default_output()
+    output = options.output or default_output('peers')
     files = output, output.with_suffix('.json')
     for file in files:
         check_new_file(file)
@@ -108,30 +107,6 @@ def check_settings(settings: Sequence[str], modes: Iterable[str]) -> None:
                 'with --modes'
             )
         resolve_config(None, settings, DEPTH_SOURCES[mode])
-
-
-def _default_output() -> Path:
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return _RESULTS / now.strftime('peers_%Y%m%d_%H%M%S.md')
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not a positive number of runs')
-    return int(text)
-
-
-def _names(known: Collection[str]) -> Callable[[str], list[str]]:
-    """Return a parser of some of the known names, separated by commas."""
-
-    def parse_names(text: str) -> list[str]:
-        names = text.split(',')
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f'{name!r} is none of {", ".join(known)}')
-        return names
-
-    return parse_names
 
 
 if __name__ == '__main__':

@@ -4,20 +4,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.process import ROOT, clean_environment
 from flowcam_ros.errors import FlowcamError
 
-ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / '.venv-peers'
 PYTHON = VENV / 'bin' / 'python'
 # Each is installed by itself, so that one that cannot be had does not keep out the others.
 REQUIREMENTS = ('opencv', 'open3d')
-# Of another environment; here they would mix it with this one.
-_FOREIGN = ('PIP_PREFIX', 'PIP_TARGET', 'PYTHONHOME', 'PYTHONPATH', 'VIRTUAL_ENV')
 
 
 class EnvironmentFailed(FlowcamError):
@@ -33,12 +30,6 @@ def prepare() -> list[str]:
         except EnvironmentFailed as error:
             problems.append(f'peers: {name}: {error}')
     return problems
-
-
-def clean_environment() -> dict[str, str]:
-    """Return this process's environment for a Python that shall find this checkout."""
-    kept = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
-    return kept | {'PYTHONPATH': str(ROOT)}
 
 
 def _install(name: str) -> None:

@@ -4,33 +4,23 @@
 from __future__ import annotations
 
 import itertools
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.peers.environment import PYTHON, ROOT, clean_environment
+from benchmarks.peers.environment import PYTHON, ROOT
 from benchmarks.peers.registry import SYSTEMS
 from benchmarks.peers.score import score
-from benchmarks.peers.worker import NOT_INSTALLED
-from flowcam_ros.errors import FlowcamError, UsageError
+from benchmarks.process import NotInstalled, WorkerFailed, clean_environment, run_for_json
+from flowcam_ros.errors import UsageError
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.sequences import open_sequence
 from flowcam_ros.threads import CALM
 
 # Depth is looked for in so many frames; a recording may begin with pictures alone.
 _LOOKED_AT = 5
-
-
-class WorkerFailed(FlowcamError):
-    """A system did not come to its end on a sequence."""
-
-
-class NotInstalled(WorkerFailed):
-    """A package the system needs is missing."""
 
 
 @dataclass(frozen=True)
@@ -124,21 +114,8 @@ def run_worker(
     python = PYTHON if entry.in_own_environment else sys.executable
     own = () if entry.in_own_environment else settings
     command = [str(python), '-m', 'benchmarks.peers.worker', name, mode, source, *own]
+    environment = clean_environment() | ({} if entry.in_own_environment else CALM)
     try:
-        result = subprocess.run(
-            command,
-            env=clean_environment() | ({} if entry.in_own_environment else CALM),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise WorkerFailed(f'took more than {timeout_s:g} s') from error
+        return run_for_json(command, environment, timeout_s)
     except FileNotFoundError as error:
         raise NotInstalled(f'not installed: there is no {PYTHON.relative_to(ROOT)}') from error
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or [f'exit code {result.returncode}'])[-1]
-        raise (NotInstalled if result.returncode == NOT_INSTALLED else WorkerFailed)(last)
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found

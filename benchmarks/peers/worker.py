@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable
@@ -19,20 +18,17 @@ import numpy as np
 from benchmarks.machine import peak_memory_mb
 from benchmarks.peers.registry import SYSTEMS
 from benchmarks.peers.system import Answer, System
+from benchmarks.process import NOT_INSTALLED, take_standard_output
 from flowcam_ros.errors import FlowcamError, FrameRejected
 from flowcam_ros.export.json_file import plain
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.sequences import open_sequence
 
-NOT_INSTALLED = 4
-
 
 def main() -> int:
     """Run; return the exit code."""
     name, mode, source, *settings = sys.argv[1:]
-    # Libraries print what they like; standard output is for the result alone.
-    out = os.fdopen(os.dup(1), 'w')
-    os.dup2(2, 1)
+    out = take_standard_output()
     system = start(name, mode, settings)
     if isinstance(system, int):
         return system

@@ -9,7 +9,7 @@ import typer
 
 from flowcam_ros.errors import UsageError
 
-NODES = {'odometry': 'odometry_node'}
+NODES = {'odometry': 'odometry_node', 'refine': 'refine_node'}
 
 
 def node(

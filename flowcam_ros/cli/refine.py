@@ -103,21 +103,11 @@ def refine(
 def _told(output: Path, outcome: RefineOutcome) -> int:
     """Print what came out, and return the exit code."""
     from flowcam_ros.flowmap.evidence import Level
+    from flowcam_ros.runs.refine import summary, warnings
 
-    for sentence in (*outcome.losses, *outcome.written.left_out):
-        print(f'flowcam: warning: {sentence}', file=sys.stderr)
-    for finding in outcome.verdict.findings:
-        if finding.level in (Level.WARNING, Level.BAD):
-            print(
-                f'flowcam: {finding.level.value}: {finding.what} {finding.remedy}', file=sys.stderr
-            )
-    result = outcome.refinement.reconstruction
-    scale = 'unknown' if result.scale_source == 'none' else f'from {result.scale_source}'
-    print(
-        f'{output}: {len(result.trajectory)} frames, {int(result.chosen.sum())} optimised, '
-        f'focal length {result.camera.fx:.1f} pixels, scale {scale}, '
-        f'verdict: {outcome.verdict.level.value}; see {output / "report.html"}'
-    )
+    for sentence in warnings(outcome):
+        print(f'flowcam: {sentence}', file=sys.stderr)
+    print(summary(output, outcome))
     if outcome.verdict.level is Level.BAD:
         return BAD_RESULT
     return DONE_WITH_LOSSES if outcome.losses else 0

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from flowcam_ros.flowmap.optimize import StepReport
+    from flowcam_ros.flowmap.preview import Preview
 
 
 class StageLines:
@@ -26,10 +27,16 @@ class StageLines:
     def on_note(self, text: str) -> None:
         """See Listener."""
 
+    def on_frame(self, number: int, expected: int | None) -> None:
+        """See Listener."""
+
     def on_step(self, report: StepReport) -> None:
         """See Listener."""
 
     def on_polish(self, part: str, step: int, scale: float, focal: float) -> None:
+        """See Listener."""
+
+    def on_reconstruction(self, preview: Preview) -> None:
         """See Listener."""
 
 
@@ -54,6 +61,10 @@ class StageBar:
         """See Listener."""
         self._bar.update(self._task, description=f'{self._stage}: {text}')
 
+    def on_frame(self, number: int, expected: int | None) -> None:
+        """See Listener."""
+        self._bar.update(self._task, total=expected, completed=number)
+
     def on_step(self, report: StepReport) -> None:
         """See Listener."""
         if report.step == 1:
@@ -72,6 +83,9 @@ class StageBar:
             description=f'{self._stage}: {part}, step {step}, error {scale:.2f} sigma, '
             f'focal {focal:.1f} px',
         )
+
+    def on_reconstruction(self, preview: Preview) -> None:
+        """See Listener."""
 
 
 @contextlib.contextmanager

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from flowcam_ros.cli.settings import read_options
 from flowcam_ros.errors import UsageError
 from flowcam_ros.runs.refine_config import RefineRunConfig
-from flowcam_ros.settings import build, parse_assignments, read_yaml
+from flowcam_ros.runs.refine_node_config import RefineNodeConfig
+from flowcam_ros.settings import build, parse_assignments
 
 
 def resolve_refine_config(
@@ -16,11 +18,13 @@ def resolve_refine_config(
 ) -> RefineRunConfig:
     """Return the defaults changed by a file, then by ``key=value``, then by ``--intrinsics``.
 
+    A ROS parameter file may hold the options of the node `refine`, too; they mean nothing here.
+
     Raises:
         ConfigError: the file cannot be read, or an option is unknown or out of range.
         UsageError: ``--intrinsics`` and ``--set intrinsics.mode`` contradict each other.
     """
-    values = {} if file is None else read_yaml(file)
+    values = read_options(file, 'refine', RefineNodeConfig, RefineRunConfig)
     assigned = parse_assignments(assignments)
     values.update(assigned)
     if intrinsics is not None:

@@ -29,15 +29,7 @@ def resolve_config(
         ConfigError: the file cannot be read, or an option is unknown or out of range.
         UsageError: ``--depth`` and ``--set depth.source`` contradict each other.
     """
-    values: dict[str, object] = {}
-    if file is not None:
-        known = {info.name for info in describe(OdometryNodeConfig)} | set(_ROS_PARAMETERS)
-        known -= {info.name for info in describe(OdometryConfig)}
-        values.update(
-            (name, value)
-            for name, value in read_yaml(file).items()
-            if name not in known and not name.startswith(_ROS_PREFIXES)
-        )
+    values = read_options(file, 'odometry', OdometryNodeConfig, OdometryConfig)
     assigned = parse_assignments(assignments)
     values.update(assigned)
     if depth_source is not None:
@@ -46,3 +38,26 @@ def resolve_config(
             raise UsageError(f'--depth {depth_source} and --set depth.source={other} contradict')
         values['depth.source'] = depth_source
     return build(OdometryConfig, values)
+
+
+def read_options(file: Path | None, node: str, node_class: type, own: type) -> dict[str, object]:
+    """Return the options in a file, without those that mean something to a node only.
+
+    Args:
+        file: plain YAML or a ROS parameter file; None holds nothing.
+        node: whose part of a parameter file counts.
+        node_class: all options of that node.
+        own: those that count here.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if file is None:
+        return {}
+    left = {info.name for info in describe(node_class)} | set(_ROS_PARAMETERS)
+    left -= {info.name for info in describe(own)}
+    return {
+        name: value
+        for name, value in read_yaml(file, node).items()
+        if name not in left and not name.startswith(_ROS_PREFIXES)
+    }

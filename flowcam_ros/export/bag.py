@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from rosbags.rosbag2 import StoragePlugin, Writer
+from scipy.spatial.transform import Rotation
 
 from flowcam_ros.errors import OutputError
 from flowcam_ros.export.atomic import check_new_file
@@ -110,6 +111,29 @@ def map_from_world(
             first = int(np.argmax(known))
             return there[first] @ se3.inverse(poses[first])
     return BODY_FROM_OPTICAL @ se3.inverse(poses[0]) if len(poses) else BODY_FROM_OPTICAL
+
+
+def map_from_odom(
+    trajectory: Trajectory, odometry: RecordedOdometry | None = None
+) -> Float[np.ndarray, '4 4']:
+    """Return where the odometry's frame lies in the map of :func:`map_from_world`, once for all.
+
+    The transforms at all frames are averaged, so that the drift is shared between beginning and
+    end. The identity where there is no odometry.
+    """
+    if odometry is None:
+        return np.eye(4)
+    there, known = interpolated(odometry.path, trajectory.stamps_ns, _MAX_GAP_NS)
+    if not known.any():
+        return np.eye(4)
+    place = map_from_world(trajectory, odometry)
+    refined, recorded = place @ trajectory.world_from_camera[known], there[known]
+    result = np.eye(4)
+    turns = refined[:, :3, :3] @ recorded[:, :3, :3].transpose(0, 2, 1)
+    result[:3, :3] = Rotation.from_matrix(turns).mean().as_matrix()
+    away = refined[:, :3, 3] - recorded[:, :3, 3] @ result[:3, :3].T
+    result[:3, 3] = away.mean(axis=0)
+    return result
 
 
 class _RefinedBag:

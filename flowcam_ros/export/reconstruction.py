@@ -36,12 +36,12 @@ class WrittenFiles:
     Attributes:
         files: what was written, by the name of its option; paths below the folder.
         left_out: what could not be written and why, as sentences.
-        cloud_points: number of points in the fused cloud.
+        cloud: the fused cloud; None if it was not asked for.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    cloud_points: int = 0
+    cloud: Cloud | None = None
 
     @contextlib.contextmanager
     def unless_unfit(self, name: str, path: str) -> Iterator[None]:
@@ -115,7 +115,7 @@ def write_reconstruction(
     if config.cloud:
         tell('cloud')
         cloud = _write_cloud(folder, reconstruction, config, unit)
-        done.files['cloud'], done.cloud_points = CLOUD, len(cloud)
+        done.files['cloud'], done.cloud = CLOUD, cloud
     if config.bag:
         tell('bag')
         with done.unless_unfit('bag', BAG):

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from jaxtyping import Bool, UInt8
 
 from flowcam_ros.correspondence.features import Features, detect
 from flowcam_ros.correspondence.pairs import PairMatches, find_pairs
@@ -53,8 +55,28 @@ def find_correspondences(
         )
     tell('pairs of frames')
     height, width = pictures.grey(0).shape
-    pairs = find_pairs(features, (height, width), config.pairs)
+    pairs = find_pairs(
+        features, (height, width), config.pairs, lambda n: tell(f'pair {n} of frames')
+    )
     tell('points through the frames')
     tracker = make_tracks(config.tracks, make_flow(config.flow, device), device)
-    followed = no_tracks() if tracker is None else tracker.track(pictures)
+    followed = no_tracks() if tracker is None else tracker.track(_Told(pictures, tell))
     return Correspondences(pairs, tracks_of_matches(features, pairs), followed)
+
+
+class _Told:
+    """Pictures that tell which of them is read."""
+
+    def __init__(self, pictures: Pictures, tell: Callable[[str], None]) -> None:
+        self._pictures = pictures
+        self._tell = tell
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def grey(self, index: int) -> UInt8[np.ndarray, 'height width']:
+        self._tell(f'points through frame {index + 1} of {len(self)}')
+        return self._pictures.grey(index)
+
+    def usable(self, index: int) -> Bool[np.ndarray, 'height width'] | None:
+        return self._pictures.usable(index)

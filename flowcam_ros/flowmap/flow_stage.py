@@ -16,9 +16,9 @@ from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.focal_model import FocalModel
-from flowcam_ros.flowmap.focal_search import FocalSearch, search_focal, telling_pairs
 from flowcam_ros.flowmap.frame_store import FrameStore
-from flowcam_ros.flowmap.lens import Lens
+from flowcam_ros.flowmap.lens import RADIAL_1, RADIAL_2, Lens
+from flowcam_ros.flowmap.lens_search import LensSearch, radial_terms, search_lens, telling_pairs
 from flowcam_ros.flowmap.links import LinkSource, MatchLinks, TrackLinks
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.network import MatchWeights
@@ -26,6 +26,7 @@ from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.two_view import reconstruct_pairs
+from flowcam_ros.geometry.camera import CameraModel
 
 _LINKS_PER_EDGE = 256
 _VIEWS_PER_FRAME = 8
@@ -42,14 +43,14 @@ class FlowStage:
         lens: of the tracking pictures.
         poses: (f, 4, 4) world_from_camera, float64.
         reached: (f,) False for frames that correspond to none of the others.
-        focal_search: how the focal length was found; None if it was given.
+        lens_search: how the lens was found; None if it was given.
     """
 
     maps: Maps
     lens: Lens
     poses: Float[Tensor, 'f 4 4']
     reached: np.ndarray
-    focal_search: FocalSearch | None
+    lens_search: LensSearch | None
 
 
 def optimise_flow(
@@ -68,9 +69,9 @@ def optimise_flow(
     lens, log_sigma = Lens.of_camera(camera), 0.0
     search = None
     if config.intrinsics.mode == 'unknown':
-        listener.on_note('focal length')
-        search = search_focal(found.pairs, camera.height, camera.width, config.seed)
-        lens, log_sigma = lens.with_focal(search.focal), search.log_sigma
+        listener.on_note('lens')
+        search = search_lens(found.pairs, camera.height, camera.width, config.seed)
+        lens, log_sigma = _found_lens(lens, search, camera), search.log_sigma
     elif config.intrinsics.mode == 'refine':
         log_sigma = _CALIBRATION_SIGMA
     listener.on_note('depth from two views')
@@ -97,6 +98,15 @@ def optimise_flow(
         reached,
         search,
     )
+
+
+def _found_lens(lens: Lens, search: LensSearch, camera: CameraModel) -> Lens:
+    reach = 0.5 * float(np.hypot(camera.width, camera.height))
+    numbers = lens.with_focal(search.focal).numbers
+    numbers[[RADIAL_1, RADIAL_2]] = torch.tensor(
+        radial_terms(search.bend, reach, search.focal), dtype=numbers.dtype
+    )
+    return Lens(numbers, lens.aspect)
 
 
 def _scene(

@@ -40,8 +40,8 @@ class FrameStoreConfig:
         le=20_000_000,
     )
     pixels: int = option(
-        43_200,
-        'About how many pixels the depth network sees.',
+        20_480,
+        'About how many pixels the depth network sees; more is sharper and slower.',
         unit='pixels',
         ge=2_048,
         le=2_000_000,

@@ -13,14 +13,14 @@ class OptimizerConfig:
     """How long, how fast, and on how much at a time."""
 
     start_steps: int = option(
-        120,
+        100,
         'Steps that fit the network to the depth known at the start.',
         unit='steps',
         ge=0,
         le=10000,
     )
     start_rate: float = option(3e-3, 'Learning rate of those.', ge=1e-6, le=0.1)
-    steps: int = option(150, 'Most steps on flow and tracks.', unit='steps', ge=0, le=100000)
+    steps: int = option(120, 'Most steps on flow and tracks.', unit='steps', ge=0, le=100000)
     rate: float = option(1e-3, 'Learning rate of those.', ge=1e-6, le=0.1)
     patience: int = option(
         50, 'Steps without a lower loss after which it ends.', unit='steps', ge=1, le=100000
@@ -35,7 +35,6 @@ class OptimizerConfig:
         ge=0.0001,
         le=0.1,
     )
-    flow_weight: float = option(1.0, 'Weight of the loss of dense flow.', ge=0.0, le=1000.0)
     track_weight: float = option(1.0, 'Weight of the loss of point tracks.', ge=0.0, le=1000.0)
     match_weight: float = option(1.0, 'Weight of the loss of matched pairs.', ge=0.0, le=1000.0)
     chunk: int = option(

@@ -23,7 +23,12 @@ from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
-from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.previews import (
+    preview_of_flow,
+    preview_of_polished,
+    preview_of_result,
+)
+from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
@@ -96,7 +101,9 @@ class Refiner:
             OutputError: the disk is full.
         """
         config, tell = self._config, self._listener.on_stage
+        show = self._listener.on_reconstruction
         torch.manual_seed(config.seed)
+        frames = ToldFrames(frames, self._listener, expected)
         frames = _Believed(frames, config.intrinsics.mode == 'unknown')
         tell('reading')
         store, records = self._choose(frames, work / 'frames', expected)
@@ -109,15 +116,18 @@ class Refiner:
             )
         tell('optimising')
         flow = optimise_flow(store, found, config, self._device, self._listener)
+        show(preview_of_flow(store, flow))
         tell('adjusting')
         polished = self._polish(store, found, flow)
         polished, scale = to_metres(store, polished)
+        show(preview_of_polished(store, polished))
         tell('depth')
         depth = dense_maps(store, flow, polished, config, work / 'depth', self._listener.on_note)
         tell('placing')
         poses = placed(frames, store, polished, config.store.max_pixels)
         source = scale.source if scale is not None and scale.factor is not None else 'none'
         result = assemble(poses, records, store, polished, depth, source)
+        show(preview_of_result(result))
         return Refinement(result, records, poses, found, flow, polished, scale)
 
     def _choose(
@@ -137,7 +147,7 @@ class Refiner:
         prior = lens_prior(
             flow.lens,
             mode == 'known',
-            config.intrinsics.centre,
+            config.intrinsics.centre and mode == 'unknown',
             (camera.width, camera.height),
             config.polish,
         )

@@ -24,7 +24,7 @@ class IntrinsicsConfig:
         'length and radial distortion from the pictures.',
         choices=('known', 'refine', 'unknown'),
     )
-    centre: bool = option(False, 'Find the principal point, too; needs turns about all axes.')
+    centre: bool = option(True, 'Find the principal point, too, where the calibration is unknown.')
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ class ModelConfig:
         choices=('network', 'explicit'),
     )
     weights: bool = option(True, 'Learn how far to trust each correspondence.')
-    polish: bool = option(True, 'End with a bundle adjustment of the tracks.')
 
 
 @dataclass(frozen=True)

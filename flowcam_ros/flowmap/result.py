@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
 from flowcam_ros.flowmap.anchors import Anchors
 from flowcam_ros.flowmap.camera_correction import (
@@ -111,7 +112,7 @@ def _points(
     error = np.bincount(tracks.point, polished.error_px, len(polished.points)) / count
     return PointTracks(
         polished.points,
-        _colors(store, polished),
+        point_colors(store, polished),
         error * original.width / tracking.width,
         tracks.point,
         frame_of[tracks.frame].astype(np.int64),
@@ -119,20 +120,24 @@ def _points(
     )
 
 
-def _colors(store: FrameStore, polished: Polished) -> np.ndarray:
+def point_colors(store: FrameStore, polished: Polished) -> UInt8[np.ndarray, 'p 3']:
     """Return the colour of each point where it is seen first."""
-    tracks, network = polished.tracks, store.index.network
+    tracks = polished.tracks
     first = np.searchsorted(tracks.point, np.arange(len(polished.points)))
-    scale = np.array(
-        [network.width / store.index.tracking.width, network.height / store.index.tracking.height]
-    )
-    at = np.rint((tracks.pixel[first] + 0.5) * scale - 0.5).astype(np.intp)
-    at = np.clip(at, 0, [network.width - 1, network.height - 1])
+    at = network_pixels(store, tracks.pixel[first])
     colors = np.zeros((len(first), 3), np.uint8)
     for frame in np.unique(tracks.frame[first]):
         own = tracks.frame[first] == frame
         colors[own] = store.color(int(frame))[at[own, 1], at[own, 0]]
     return colors
+
+
+def network_pixels(store: FrameStore, pixels: Float[np.ndarray, 'n 2']) -> Int[np.ndarray, 'n 2']:
+    """Return the pixels of the network's pictures nearest to those of the tracking pictures."""
+    network, tracking = store.index.network, store.index.tracking
+    scale = np.array([network.width / tracking.width, network.height / tracking.height])
+    at = np.rint((pixels + 0.5) * scale - 0.5).astype(np.intp)
+    return np.clip(at, 0, [network.width - 1, network.height - 1])
 
 
 class _Subset:

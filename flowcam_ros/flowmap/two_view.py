@@ -16,8 +16,8 @@ from jaxtyping import Float, Float32
 
 from flowcam_ros.correspondence.pairs import PairMatches
 from flowcam_ros.flowmap.essential import TOLERANCE, angles, decompose, fit_essential
-from flowcam_ros.flowmap.focal_search import telling_pairs
 from flowcam_ros.flowmap.lens import Lens
+from flowcam_ros.flowmap.lens_search import telling_pairs
 
 _ITERATIONS = 1000
 _MIN_ANGLE = np.deg2rad(1.0)

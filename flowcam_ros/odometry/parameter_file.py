@@ -16,7 +16,7 @@ import yaml
 from flowcam_ros.odometry.node_options import OdometryNodeConfig
 from flowcam_ros.settings import OptionInfo, describe
 
-_HEAD = """\
+HEAD = """\
 # All parameters of the odometry node with their defaults; copy what you want to change.
 # Made from the options' declarations by: python -m flowcam_ros.odometry.parameter_file
 # "while running" marks those that `ros2 param set` may change; the others are read at start.
@@ -24,18 +24,24 @@ _HEAD = """\
 _WIDTH = 95
 
 
-def parameter_file(cls: type = OdometryNodeConfig) -> str:
-    """Return the text of a parameter file with every option, its sentence and its default."""
-    lines = [_HEAD + '/**:', '  ros__parameters:']
-    group = ''
+def parameter_file(cls: type = OdometryNodeConfig, head: str = HEAD) -> str:
+    """Return the text of a parameter file with every option, its sentence and its default.
+
+    Args:
+        cls: the class of the options.
+        head: comment at the beginning.
+    """
+    lines = [head + '/**:', '  ros__parameters:']
+    section: list[str] = []
     for info in describe(cls):
-        *parents, name = info.name.split('.')
-        if parents and parents[0] != group:
-            lines += ['', f'    {parents[0]}:']
-        elif not parents:
+        *groups, name = info.name.split('.')
+        if groups != section or not groups:
             lines.append('')
-        group = parents[0] if parents else ''
-        indent = ' ' * (6 if parents else 4)
+        for depth, group in enumerate(groups):
+            if section[: depth + 1] != groups[: depth + 1]:
+                lines.append(f'{"  " * depth}    {group}:')
+        section = groups
+        indent = ' ' * (4 + 2 * len(groups))
         lines += _comment(info, indent)
         lines.append(f'{indent}{name}: {_scalar(info.default)}')
     return '\n'.join(lines) + '\n'

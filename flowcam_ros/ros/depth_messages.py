@@ -10,8 +10,9 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.ros.conversions import header
 
-_POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4')])
-_FIELDS = [
+# A point of a cloud, and how the message describes it; rgb is packed 0xRRGGBB.
+POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4')])
+FIELDS = [
     PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
     for i, name in enumerate(('x', 'y', 'z', 'rgb'))
 ]
@@ -65,10 +66,10 @@ def cloud_msg(estimate: DepthEstimate, frame_id: str, decimation: int) -> PointC
         header=header(estimate.stamp_ns, frame_id),
         height=height,
         width=width,
-        fields=_FIELDS,
+        fields=FIELDS,
         is_bigendian=False,
-        point_step=_POINT.itemsize,
-        row_step=_POINT.itemsize * width,
+        point_step=POINT.itemsize,
+        row_step=POINT.itemsize * width,
         is_dense=False,
     )
     msg.data.frombytes(points.view(np.uint8).data.cast('B'))
@@ -87,7 +88,7 @@ def cloud_points(estimate: DepthEstimate, decimation: int) -> np.ndarray:
     )
     columns = np.arange(0, camera.width, decimation, dtype=np.float32)
     rows = np.arange(0, camera.height, decimation, dtype=np.float32)
-    points = np.empty(z.shape, _POINT)
+    points = np.empty(z.shape, POINT)
     points['x'] = z * ((columns - np.float32(camera.cx)) / np.float32(camera.fx))
     points['y'] = z * ((rows - np.float32(camera.cy)) / np.float32(camera.fy))[:, None]
     points['z'] = z

@@ -45,6 +45,7 @@ class OdometryNode(LifecycleNode):
     Attributes:
         ended: set once the node was shut down.
         fault: why the last configure failed.
+        failure: always None; what can fail for good fails at the start.
 
     Raises:
         ConfigError: parameters are unknown, of the wrong type or out of range; names them all.
@@ -58,6 +59,7 @@ class OdometryNode(LifecycleNode):
         self._make_estimator = make_estimator
         self._parts: _Parts | None = None
         self.fault: FlowcamError | None = None
+        self.failure: FlowcamError | None = None
         self.parameters = NodeParameters(self, OdometryNodeConfig)
         self.parameters.on_change(self._reconfigure)
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from flowcam_ros import __version__
 from flowcam_ros.export.atomic import new_folder
+from flowcam_ros.export.bag import RecordedOdometry
 from flowcam_ros.export.json_file import plain, write_json
 from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
-from flowcam_ros.flowmap.evidence import Verdict
-from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.evidence import Level, Verdict
+from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
+from flowcam_ros.runs.recorded_odometry import recorded_odometry
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
 from flowcam_ros.runs.refine_report import as_json, refine_report
@@ -37,12 +39,14 @@ class RefineOutcome:
         verdict: what to think of it.
         written: files in the folder.
         losses: what of the input could not be read, as sentences.
+        odometry: of the recording itself, in the unit of the result; None if it holds none.
     """
 
     refinement: Refinement
     verdict: Verdict
     written: WrittenFiles
     losses: list[str]
+    odometry: RecordedOdometry | None
 
 
 def refine_recording(
@@ -72,17 +76,42 @@ def refine_recording(
         work = folder / _WORK
         refinement = Refiner(config, log).refine(sequence, work, sequence.expected_frames())
         log.on_stage('writing')
+        odometry = recorded_odometry(sequence, refinement.reconstruction)
         written = write_reconstruction(
             folder,
             refinement.reconstruction,
-            sequence,
+            ToldFrames(sequence, listener, sequence.expected_frames()),
             config.export,
+            odometry,
             progress=listener.on_note,
         )
         log.close_stage()
         verdict = _write_report(folder, source, sequence, config, refinement, log, written)
         shutil.rmtree(work)
-    return RefineOutcome(refinement, verdict, written, list(sequence.losses))
+    return RefineOutcome(refinement, verdict, written, list(sequence.losses), odometry)
+
+
+def summary(output: Path, outcome: RefineOutcome) -> str:
+    """Return in a line what was written and what to think of it."""
+    result = outcome.refinement.reconstruction
+    scale = 'unknown' if result.scale_source == 'none' else f'from {result.scale_source}'
+    return (
+        f'{output}: {len(result.trajectory)} frames, {int(result.chosen.sum())} optimised, '
+        f'focal length {result.camera.fx:.1f} pixels, scale {scale}, '
+        f'verdict: {outcome.verdict.level.value}; see {output / REPORT}'
+    )
+
+
+def warnings(outcome: RefineOutcome) -> list[str]:
+    """Return what the user must know of the input, the files and the result, as sentences."""
+    return [
+        *(f'warning: {sentence}' for sentence in (*outcome.losses, *outcome.written.left_out)),
+        *(
+            f'{finding.level.value}: {finding.what} {finding.remedy}'.rstrip()
+            for finding in outcome.verdict.findings
+            if finding.level in (Level.WARNING, Level.BAD)
+        ),
+    ]
 
 
 def _write_report(

@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 from flowcam_ros.flowmap.optimize import StepReport
+from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.report_data import FocalCurve, LossCurve, StageCost
 
@@ -38,6 +39,10 @@ class RefineLog:
         """See Listener."""
         self._listener.on_note(text)
 
+    def on_frame(self, number: int, expected: int | None) -> None:
+        """See Listener."""
+        self._listener.on_frame(number, expected)
+
     def on_step(self, report: StepReport) -> None:
         """See Listener."""
         self._steps.append(report)
@@ -46,6 +51,10 @@ class RefineLog:
     def on_polish(self, part: str, step: int, scale: float, focal: float) -> None:
         """See Listener."""
         self._listener.on_polish(part, step, scale, focal)
+
+    def on_reconstruction(self, preview: Preview) -> None:
+        """See Listener."""
+        self._listener.on_reconstruction(preview)
 
     def close_stage(self) -> None:
         """End the stage that is going on."""

@@ -28,16 +28,18 @@ def test_make_alone_prints_the_help(words: tuple[str, ...], tmp_path: Path) -> N
     result = make(tmp_path, *words)
     assert result.returncode == 0 and result.stderr == ''
     assert 'make bench-peers SEQUENCES=' in result.stdout
+    assert 'make bench-refine SEQUENCES=' in result.stdout
     assert '#' not in result.stdout and 'SPDX' not in result.stdout
 
 
+@pytest.mark.parametrize('target', ['bench-peers', 'bench-refine'])
 @pytest.mark.parametrize('words', [(), ('SEQUENCES= ',)])
-def test_the_comparison_asks_for_recordings_at_once(
-    words: tuple[str, ...], tmp_path: Path
+def test_a_comparison_asks_for_recordings_at_once(
+    target: str, words: tuple[str, ...], tmp_path: Path
 ) -> None:
-    result = make(tmp_path, 'bench-peers', *words)
+    result = make(tmp_path, target, *words)
     assert result.returncode == 2
     assert result.stdout == ''
     assert result.stderr.splitlines()[0] == (
-        "bench-peers: say which recordings: make bench-peers SEQUENCES='DIR...'"
+        f"{target}: say which recordings: make {target} SEQUENCES='DIR...'"
     )

@@ -14,7 +14,7 @@ from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.focal_model import FocalModel
-from flowcam_ros.flowmap.focal_search import telling_pairs
+from flowcam_ros.flowmap.lens_search import telling_pairs
 from flowcam_ros.flowmap.links import MatchLinks, TrackLinks
 from flowcam_ros.flowmap.network import MatchWeights
 from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer, StepReport

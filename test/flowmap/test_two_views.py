@@ -18,7 +18,7 @@ from flowcam_ros.flowmap.essential import (
     sampson_squared,
     triangulated,
 )
-from flowcam_ros.flowmap.focal_search import search_focal, telling_pairs
+from flowcam_ros.flowmap.lens_search import radial_terms, search_lens, telling_pairs
 from flowcam_ros.flowmap.two_view import reconstruct, reconstruct_pairs
 from flowcam_ros.geometry.se3 import inverse, rotation_angle
 
@@ -117,7 +117,7 @@ def test_triangulation_and_angles_are_exact(views: ExactViews) -> None:
 @pytest.mark.parametrize('focal', [160.0, 300.0, 520.0])
 def test_the_focal_length_is_found_from_exact_matches(focal: float) -> None:
     views = ExactViews(walk(10), lens(focal))
-    found = search_focal(views.pairs(3), HEIGHT, WIDTH)
+    found = search_lens(views.pairs(3), HEIGHT, WIDTH)
     assert found.focal == pytest.approx(focal, rel=0.02)
     assert abs(np.log(found.focal / focal)) < 2 * found.log_sigma
     assert found.log_sigma < 0.1
@@ -130,7 +130,7 @@ def test_planes_and_pure_turns_leave_the_focal_length_uncertain(poses: np.ndarra
     """Every pair is explained by a homography: none is asked, and the usual lens is the answer."""
     views = ExactViews(poses, lens(400.0), bumps=0.0)
     pairs = [dataclasses.replace(p, planar=1.0) for p in views.pairs(2)]
-    found = search_focal(pairs, HEIGHT, WIDTH)
+    found = search_lens(pairs, HEIGHT, WIDTH)
     assert found.pairs == 0
     assert found.log_sigma > 0.3
     assert abs(np.log(found.focal / 400.0)) < 2 * found.log_sigma
@@ -139,13 +139,13 @@ def test_planes_and_pure_turns_leave_the_focal_length_uncertain(poses: np.ndarra
 def test_a_plane_that_was_not_recognised_does_not_make_it_sure_of_a_wrong_one() -> None:
     views = ExactViews(walk(6), lens(400.0), bumps=0.0)
     pairs = [dataclasses.replace(p, planar=0.9) for p in views.pairs(2)]
-    found = search_focal(pairs, HEIGHT, WIDTH)
+    found = search_lens(pairs, HEIGHT, WIDTH)
     assert abs(np.log(found.focal / 400.0)) < 3 * found.log_sigma
 
 
 def test_the_search_is_repeatable(views: ExactViews) -> None:
     pairs = views.pairs(1)
-    one, other = (search_focal(pairs, HEIGHT, WIDTH, seed=4) for _ in range(2))
+    one, other = (search_lens(pairs, HEIGHT, WIDTH, seed=4) for _ in range(2))
     assert one.focal == other.focal
     assert np.array_equal(one.weights, other.weights)
 
@@ -208,3 +208,36 @@ def test_each_picture_gets_as_many_pairs_as_asked_for_and_no_more(views: ExactVi
     ends = np.bincount([e for v in found for e in (v.first, v.second)], minlength=6)
     assert ends.min() >= 2
     assert len(found) < len(reconstruct_pairs(pairs, views.lens, WIDTH, per_picture=8))
+
+
+@pytest.mark.parametrize('bend', [-0.25, 0.06])
+def test_the_bend_of_a_lens_is_found_before_its_focal_length(bend: float) -> None:
+    views = ExactViews(walk(10), lens())
+    focal = lens().focal
+    reach = 0.5 * np.hypot(HEIGHT, WIDTH)
+    middle = 0.5 * np.array([WIDTH - 1.0, HEIGHT - 1.0])
+
+    def bent(pixels: np.ndarray) -> np.ndarray:
+        straight = pixels.astype(np.float64) - middle
+        near = straight.copy()
+        for _ in range(100):  # the division model the other way
+            near = straight * (1.0 + bend * (near**2).sum(-1, keepdims=True) / reach**2)
+        return (near + middle).astype(np.float32)
+
+    pairs = [
+        dataclasses.replace(p, source=bent(p.source), target=bent(p.target))
+        for p in views.pairs(3)
+    ]
+    found = search_lens(pairs, HEIGHT, WIDTH)
+    assert found.bend == pytest.approx(bend, abs=0.04)
+    # the rest is for the adjustment, which starts from here
+    assert found.focal == pytest.approx(focal, rel=0.1)
+
+
+def test_radial_terms_bend_like_the_division_model() -> None:
+    reach, focal, bend = 446.0, 458.0, -0.3
+    k1, k2 = radial_terms(bend, reach, focal)
+    bent = np.linspace(0.1, 1.0, 10) * reach
+    straight = bent / (1.0 + bend * (bent / reach) ** 2)
+    r = straight / focal
+    np.testing.assert_allclose(focal * r * (1 + k1 * r**2 + k2 * r**4), bent, atol=0.02 * focal)

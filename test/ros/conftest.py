@@ -246,12 +246,17 @@ def pose_of(message: Odometry) -> np.ndarray:
 
 
 class NodeProcess:
-    """The odometry node as users start it."""
+    """A node as users start it, by the name of its module."""
 
     def __init__(
-        self, environment: dict[str, str], log: Path, *arguments: str, **parameters: object
+        self,
+        environment: dict[str, str],
+        log: Path,
+        *arguments: str,
+        module: str = 'odometry_node',
+        **parameters: object,
     ) -> None:
-        command = [sys.executable, '-m', 'flowcam_ros.ros.odometry_node', *arguments, '--ros-args']
+        command = [sys.executable, '-m', f'flowcam_ros.ros.{module}', *arguments, '--ros-args']
         for name, value in parameters.items():
             text = f"'{value}'" if isinstance(value, str) else str(value).lower()
             command += ['-p', f'{name.replace("__", ".")}:={text}']
@@ -287,13 +292,14 @@ def run_node(
 
     @contextmanager
     def run(
-        *arguments: str, prefix: str = '', **parameters: object
+        *arguments: str, prefix: str = '', module: str = 'odometry_node', **parameters: object
     ) -> Iterator[tuple[NodeProcess, Probe]]:
         environment = {k: v for k, v in ros_environment.items() if k != 'ROS_DOMAIN_ID'}
         environment = isolated_environment(environment)
         folder = tmp_path_factory.mktemp('node')
         parameters.setdefault('output_dir', str(folder))
-        process = NodeProcess(environment, folder / 'log.txt', *arguments, **parameters)
+        log = folder / 'log.txt'
+        process = NodeProcess(environment, log, *arguments, module=module, **parameters)
         probe = Probe(int(environment['ROS_DOMAIN_ID']), prefix)
         try:
             yield process, probe

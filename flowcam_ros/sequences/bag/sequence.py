@@ -13,6 +13,7 @@ from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.sequences.bag.ground_truth import read_ground_truth
 from flowcam_ros.sequences.bag.messages import deserialize
+from flowcam_ros.sequences.bag.odometry import read_odometry
 from flowcam_ros.sequences.bag.reading import BagContent, BagReading
 from flowcam_ros.sequences.bag.source import open_source
 from flowcam_ros.sequences.bag.static_tf import StaticTransforms
@@ -23,6 +24,7 @@ from flowcam_ros.sequences.camera_messages import baseline_from_info
 from flowcam_ros.sequences.losses import LossLog
 from flowcam_ros.sequences.mask import Mask
 from flowcam_ros.sequences.options import SequenceOptions
+from flowcam_ros.sequences.sequence import BodyPath
 from flowcam_ros.sequences.topic_names import is_rectified
 
 _LOG = logging.getLogger(__name__)
@@ -91,13 +93,25 @@ class BagSequence:
         Raises:
             SequenceError: what moves there has no fixed transform to the camera.
         """
-        content = self._content
-        for raw in content.source.messages({content.topics.image.name}, LossLog()):
+        content, frame_id = self._content, self._camera_frame()
+        if frame_id is None:
+            return None
+        return read_ground_truth(content.path, content.source, frame_id, content.transforms)
+
+    def odometry(self) -> BodyPath | None:
+        """Return the robot's path from ``/odom``; None if it is not in the bag."""
+        content, frame_id = self._content, self._camera_frame()
+        if frame_id is None:
+            return None
+        return read_odometry(content.source, frame_id, content.transforms)
+
+    def _camera_frame(self) -> str | None:
+        """Return the frame of the first picture that can be read."""
+        for raw in self._content.source.messages({self._content.topics.image.name}, LossLog()):
             try:
-                frame_id = deserialize(raw).header.frame_id
+                return str(deserialize(raw).header.frame_id)
             except FrameRejected:
                 continue
-            return read_ground_truth(content.path, content.source, frame_id, content.transforms)
         return None
 
     def _is_rectified(self) -> bool:
