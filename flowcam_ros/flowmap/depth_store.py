@@ -35,7 +35,9 @@ class DepthStore:
             np.save(self._path(frame, 'depth'), np.stack([depth.inverse_depth, depth.variance]))
             np.save(self._path(frame, 'color'), depth.colors)
         except OSError as error:
-            raise OutputError(f'{self._folder}: cannot be written ({error.strerror})') from error
+            # numpy says of a write that fell short only how much of it was written
+            reason = error.strerror or 'the disk is full'
+            raise OutputError(f'{self._folder}: cannot be written ({reason})') from error
         self._frames.append(frame)
 
     def frames(self) -> list[int]:

@@ -214,9 +214,11 @@ class FrameWriter:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             if isinstance(error, OSError):
+                # numpy says of a write that fell short only how much of it was written
+                reason = error.strerror or 'the disk is full'
                 raise OutputError(
-                    f'{self._folder / name}: cannot be written ({error.strerror}); it holds '
-                    'frames while they are worked on'
+                    f'{self._folder / name}: cannot be written ({reason}); it holds frames while '
+                    'they are worked on'
                 ) from error
             raise
 

@@ -240,9 +240,14 @@ def test_a_wrong_option_is_a_usage_error(refused: Refuse, pictures: Path) -> Non
     )
 
 
-def test_a_full_disk_leaves_nothing(flowcam: Run, pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize('largest', [20_000, 60_000])
+def test_a_full_disk_leaves_nothing(
+    flowcam: Run, pictures: Path, tmp_path: Path, largest: int
+) -> None:
+    """Full among the frames, or not before the results are written."""
+
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
     result = flowcam(
         *('refine', pictures, '--output', tmp_path / 'result', '--intrinsics=unknown', *SHORT),
@@ -250,7 +255,9 @@ def test_a_full_disk_leaves_nothing(flowcam: Run, pictures: Path, tmp_path: Path
     )
     assert result.returncode == 1
     errors = [x for x in result.stderr.splitlines() if x.startswith('flowcam: error: ')]
-    assert len(errors) == 1 and 'File too large' in errors[0]
+    assert len(errors) == 1 and 'cannot be written' in errors[0]
+    assert 'File too large' in errors[0] or 'the disk is full' in errors[0]
+    assert ('flowcam: writing' in result.stderr) == (largest > 50_000)
     assert 'Traceback' not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
