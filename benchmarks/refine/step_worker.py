@@ -29,6 +29,7 @@ from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.optimize import StepReport
+from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.odometry.device import choose_device, use_threads
 from flowcam_ros.sequences.synthetic import parse_synthetic
@@ -81,6 +82,9 @@ class StepMeter:
     def on_note(self, text: str) -> None:
         """See Listener."""
 
+    def on_frame(self, number: int, expected: int | None) -> None:
+        """See Listener."""
+
     def on_step(self, report: StepReport) -> None:
         """See Listener."""
         cpu, wall = time.process_time(), time.perf_counter()
@@ -89,6 +93,9 @@ class StepMeter:
         self._at = cpu, wall
 
     def on_polish(self, part: str, step: int, scale: float, focal: float) -> None:
+        """See Listener."""
+
+    def on_reconstruction(self, preview: Preview) -> None:
         """See Listener."""
 
     def costs(self) -> list[StepCost]:
