@@ -10,11 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcam_ros.correspondence.registry import make_flow
 from flowcam_ros.errors import SequenceError
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
 from flowcam_ros.flowmap.edges import EdgeLinks
+from flowcam_ros.flowmap.flow_links import flow_links
 from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.lens import RADIAL_1, RADIAL_2, Lens
@@ -30,6 +32,8 @@ from flowcam_ros.geometry.camera import CameraModel
 
 _LINKS_PER_EDGE = 256
 _VIEWS_PER_FRAME = 8
+# Dense flow is computed at twice the sides that the network sees.
+_FLOW_PER_NETWORK_PIXEL = 4
 # A calibration is believed to this share while the focal length is softly selected.
 _CALIBRATION_SIGMA = 0.03
 
@@ -83,7 +87,8 @@ def optimise_flow(
             'no two frames show enough parallax: the camera only turned, or stood still; depth '
             'and path cannot be told from that. Record while moving sideways'
         )
-    scene = _scene(store, found, config, lens, log_sigma, device)
+    sources = _sources(store, found, config, device, listener)
+    scene = _scene(store, found, config, lens, log_sigma, sources, device)
     workers = config.threads if device.type == 'cpu' else 1
     optimizer = Optimizer(scene, config.optimizer, listener.on_step, workers, config.seed)
     optimizer.fit_depth(TwoViewTargets(views, device))
@@ -109,21 +114,46 @@ def _found_lens(lens: Lens, search: LensSearch, camera: CameraModel) -> Lens:
     return Lens(numbers, lens.aspect)
 
 
-def _scene(
+def _sources(
     store: FrameStore,
     found: Correspondences,
     config: RefineConfig,
-    lens: Lens,
-    log_sigma: float,
     device: torch.device,
-) -> FlowMapScene:
-    pictures = torch.from_numpy(np.stack([store.color(k) for k in range(len(store))]))
+    listener: Listener,
+) -> dict[str, tuple[LinkSource, float]]:
+    """Return what the losses draw from, with their weights."""
     weights = config.optimizer
     sources: dict[str, tuple[LinkSource, float]] = {
         'match': (MatchLinks(found.pairs, device), weights.match_weight)
     }
     if len(found.followed):
         sources['track'] = (TrackLinks(found.followed, device), weights.track_weight)
+    if weights.flow_weight > 0:
+        network = store.index.network
+        flow = flow_links(
+            make_flow(config.flow, device),
+            store,
+            _FLOW_PER_NETWORK_PIXEL * network.width * network.height,
+            config.flow.max_inconsistency,
+            device,
+            config.seed,
+            listener.on_note,
+        )
+        if len(flow):
+            sources['flow'] = (flow, weights.flow_weight)
+    return sources
+
+
+def _scene(
+    store: FrameStore,
+    found: Correspondences,
+    config: RefineConfig,
+    lens: Lens,
+    log_sigma: float,
+    sources: dict[str, tuple[LinkSource, float]],
+    device: torch.device,
+) -> FlowMapScene:
+    pictures = torch.from_numpy(np.stack([store.color(k) for k in range(len(store))]))
     return FlowMapScene(
         DEPTH_MODELS[config.model.depth](pictures, device),
         MatchWeights().to(device) if _learns_trust(config) else None,
