@@ -25,6 +25,7 @@ from flowcam_ros.flowmap.links import LinkSource, MatchLinks, TrackLinks
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.network import MatchWeights
 from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer
+from flowcam_ros.flowmap.pose_models import POSE_MODELS
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.two_view import reconstruct_pairs
@@ -154,11 +155,13 @@ def _scene(
     device: torch.device,
 ) -> FlowMapScene:
     pictures = torch.from_numpy(np.stack([store.color(k) for k in range(len(store))]))
+    edges = EdgeLinks(_by_parallax(found), _LINKS_PER_EDGE, device, config.seed)
     return FlowMapScene(
         DEPTH_MODELS[config.model.depth](pictures, device),
         MatchWeights().to(device) if _learns_trust(config) else None,
         FocalModel(lens, log_sigma, device),
-        EdgeLinks(_by_parallax(found), _LINKS_PER_EDGE, device, config.seed),
+        edges,
+        POSE_MODELS[config.model.poses](edges, len(store), device),
         sources,
         (store.index.tracking.width, store.index.tracking.height),
     )

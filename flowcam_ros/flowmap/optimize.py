@@ -28,7 +28,8 @@ from flowcam_ros.flowmap.losses import link_loss
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.network import MatchWeights
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
-from flowcam_ros.flowmap.pose_tree import PoseTree, chained, relative_poses
+from flowcam_ros.flowmap.pose_models import PoseModel
+from flowcam_ros.flowmap.pose_tree import PoseTree
 
 _WARM_UP = 10
 _LAST_RATE = 0.05
@@ -68,7 +69,8 @@ class FlowMapScene:
         model: depth of the frames.
         trust: in correspondences; None trusts all alike.
         focal: the focal length.
-        edges: candidate pairs for poses.
+        edges: candidate pairs for poses and the focal length.
+        poses: of the frames.
         sources: what links are drawn from, by name, with the weight of their loss.
         size: width and height of the tracking pictures.
     """
@@ -77,6 +79,7 @@ class FlowMapScene:
     trust: MatchWeights | None
     focal: FocalModel
     edges: EdgeLinks
+    poses: PoseModel
     sources: dict[str, tuple[LinkSource, float]]
     size: tuple[int, int]
 
@@ -126,18 +129,18 @@ class Optimizer:
     def fit_flow(self) -> None:
         """Minimise the loss of flow, tracks and matches; the best state is kept."""
         scene, config = self._scene, self._config
-        tree, focal_pairs = self._plan()
+        focal_pairs = self._plan()[1]
         adam = torch.optim.Adam(self._parameter_groups())
         best = _Best()
         for step in range(1, config.steps + 1):
             if step == config.steps // 2:
                 scene.focal.regress(config.steps // 10)
-                tree, focal_pairs = self._plan()
+                focal_pairs = self._plan()[1]
             _set_rate(adam, step, config.steps)
             adam.zero_grad(set_to_none=True)
             chunked = self._runner.run()
             lens = scene.focal.lens(chunked.maps, focal_pairs, scene.trust)
-            poses = self.poses(chunked.maps, lens, tree)
+            poses = scene.poses.poses(chunked.maps, lens, scene.trust)
             parts = self._losses(chunked.maps, lens, poses)
             loss = torch.stack(list(parts.values())).sum()
             loss.backward()
@@ -150,23 +153,14 @@ class Optimizer:
         best.restore(self._state)
         scene.focal.regress(1)
 
-    def poses(self, maps: Maps, lens: Lens, tree: PoseTree) -> Float[Tensor, 'f 4 4']:
-        """Return world_from_camera of all frames, in closed form along the tree."""
-        used = sorted({e for e in tree.edge if e >= 0})
-        place = {edge: number for number, edge in enumerate(used)}
-        fits = relative_poses(
-            self._scene.edges.subset(np.array(used)), maps, lens, self._scene.trust
-        )
-        local = [place.get(e, -1) for e in tree.edge]
-        return chained(PoseTree(tree.order, tree.parent, local, tree.down), fits, len(local))
-
     @torch.no_grad()
     def result(self) -> tuple[Maps, Lens, PoseTree, Float[Tensor, 'f 4 4']]:
         """Return depth, lens, tree and poses as they are now."""
         maps = self._runner.frozen()
         tree, focal_pairs = self._plan(maps)
-        lens = self._scene.focal.lens(maps, focal_pairs, self._scene.trust)
-        return maps, lens, tree, self.poses(maps, lens, tree)
+        trust = self._scene.trust
+        lens = self._scene.focal.lens(maps, focal_pairs, trust)
+        return maps, lens, tree, self._scene.poses.poses(maps, lens, trust)
 
     def _losses(self, maps: Maps, lens: Lens, poses: Float[Tensor, 'f 4 4']) -> dict[str, Tensor]:
         parts = {}
@@ -182,22 +176,24 @@ class Optimizer:
         maps = maps or self._runner.frozen()
         pairs = scene.edges.subset(np.arange(min(_FOCAL_PAIRS, len(scene.edges.first))))
         lens = scene.focal.lens(maps, pairs, scene.trust)
-        return scene.edges.tree(maps, lens, scene.trust), pairs
+        return scene.poses.plan(maps, lens, scene.trust), pairs
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         scene, config = self._scene, self._config
         groups: list[dict[str, object]] = [{'params': scene.model.parameters(), 'lr': config.rate}]
         if scene.trust is not None:
             groups.append({'params': list(scene.trust.parameters()), 'lr': config.rate})
-        if scene.focal.parameters():
-            groups.append({'params': scene.focal.parameters(), 'lr': config.rate})
+        for parameters in (scene.focal.parameters(), scene.poses.parameters()):
+            if parameters:
+                groups.append({'params': parameters, 'lr': config.rate})
         return groups
 
     @property
     def _state(self) -> list[Tensor]:
         scene = self._scene
         trust = list(scene.trust.parameters()) if scene.trust is not None else []
-        return [*scene.model.parameters(), *trust, *scene.focal.parameters()]
+        own = [*scene.focal.parameters(), *scene.poses.parameters()]
+        return [*scene.model.parameters(), *trust, *own]
 
     def _tell(
         self, stage: str, step: int, steps: int, parts: dict[str, Tensor], lens: Lens | None

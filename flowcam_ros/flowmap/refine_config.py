@@ -36,6 +36,11 @@ class ModelConfig:
         'Depth by a network, or a free number for each pixel.',
         choices=('network', 'explicit'),
     )
+    poses: str = option(
+        'procrustes',
+        'Poses in closed form from depth, or free numbers for each frame started from that.',
+        choices=('procrustes', 'regressed'),
+    )
     weights: bool = option(True, 'Learn how far to trust each correspondence.')
 
 
