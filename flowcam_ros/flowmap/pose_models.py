@@ -51,7 +51,7 @@ class ProcrustesPoses:
 
     def __init__(self, edges: EdgeLinks) -> None:
         self._edges = edges
-        self._used = np.zeros(0, np.int64)
+        self._used: np.ndarray = np.zeros(0, np.int64)
         self._tree = PoseTree([], [], [], [])
 
     def parameters(self) -> list[nn.Parameter]:
