@@ -28,9 +28,9 @@ from flowcam_ros.flowmap.flow_stage import optimise_flow
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.refine_config import RefineConfig
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.odometry.device import choose_device, use_threads
 from flowcam_ros.sequences.synthetic import parse_synthetic
 from flowcam_ros.settings import build, parse_assignments

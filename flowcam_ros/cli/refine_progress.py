@@ -13,8 +13,8 @@ from flowcam_ros.flowmap.progress import Listener
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from flowcam_ros.flowmap.optimize import StepReport
     from flowcam_ros.flowmap.preview import Preview
+    from flowcam_ros.flowmap.step_report import StepReport
 
 
 class StageLines:

@@ -4,17 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
 
+from flowcam_ros.correspondence.cache import Arrays, Cache, cache_key, digest_of_pictures
 from flowcam_ros.correspondence.features import Features, detect
+from flowcam_ros.correspondence.packing import (
+    pack_pairs,
+    pack_tracks,
+    unpack_pairs,
+    unpack_tracks,
+)
 from flowcam_ros.correspondence.pairs import PairMatches, find_pairs
 from flowcam_ros.correspondence.pictures import Pictures
 from flowcam_ros.correspondence.registry import make_flow, make_tracks
 from flowcam_ros.correspondence.tracks import Tracks, no_tracks, tracks_of_matches
+from flowcam_ros.correspondence.weights import digest_of_weights
 from flowcam_ros.flowmap.refine_config import RefineConfig
 
 
@@ -38,6 +46,7 @@ def find_correspondences(
     config: RefineConfig,
     device: torch.device,
     tell: Callable[[str], None],
+    cache: Cache | None = None,
 ) -> Correspondences:
     """Match and follow points.
 
@@ -46,7 +55,31 @@ def find_correspondences(
         config: backends and bounds.
         device: for backends that use torch.
         tell: told each step as it begins, in words; may raise to cancel.
+        cache: holds what was found before in the same pictures with the same options; None to
+            find everything anew.
     """
+    if cache is None:
+        pairs, matched = _matches(pictures, config, tell)
+        return Correspondences(pairs, matched, _followed(pictures, config, device, tell))
+    tell('looking for earlier correspondences')
+    digest = digest_of_pictures(pictures)
+    arrays = cache.result(
+        cache_key('pairs', digest, asdict(config.pairs)),
+        lambda: _pack_matches(*_matches(pictures, config, tell)),
+    )
+    pairs, matched = unpack_pairs(arrays), unpack_tracks(arrays)
+    if config.tracks.backend == 'none':
+        return Correspondences(pairs, matched, no_tracks())
+    followed = cache.result(
+        cache_key('tracks', digest, _track_options(config, device)),
+        lambda: pack_tracks(_followed(pictures, config, device, tell)),
+    )
+    return Correspondences(pairs, matched, unpack_tracks(followed))
+
+
+def _matches(
+    pictures: Pictures, config: RefineConfig, tell: Callable[[str], None]
+) -> tuple[list[PairMatches], Tracks]:
     features: list[Features] = []
     for index in range(len(pictures)):
         tell(f'features of frame {index + 1} of {len(pictures)}')
@@ -58,10 +91,31 @@ def find_correspondences(
     pairs = find_pairs(
         features, (height, width), config.pairs, lambda n: tell(f'pair {n} of frames')
     )
+    return pairs, tracks_of_matches(features, pairs)
+
+
+def _followed(
+    pictures: Pictures, config: RefineConfig, device: torch.device, tell: Callable[[str], None]
+) -> Tracks:
     tell('points through the frames')
     tracker = make_tracks(config.tracks, make_flow(config.flow, device), device)
-    followed = no_tracks() if tracker is None else tracker.track(_Told(pictures, tell))
-    return Correspondences(pairs, tracks_of_matches(features, pairs), followed)
+    return no_tracks() if tracker is None else tracker.track(_Told(pictures, tell))
+
+
+def _pack_matches(pairs: list[PairMatches], matched: Tracks) -> Arrays:
+    return {**pack_pairs(pairs), **pack_tracks(matched)}
+
+
+def _track_options(config: RefineConfig, device: torch.device) -> dict[str, object]:
+    """Return what tracks depend on beside the pictures; of a network, what its weights are."""
+    weights = {
+        name: digest_of_weights(path)
+        for name, path in (('flow', config.flow.weights), ('tracks', config.tracks.weights))
+        if path
+    }
+    networks = {'torch': torch.__version__, 'device': device.type} if weights else {}
+    options = {'flow': asdict(config.flow), 'tracks': asdict(config.tracks)}
+    return {**options, **networks, 'digests': weights}
 
 
 class _Told:

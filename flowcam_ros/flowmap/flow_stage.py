@@ -12,6 +12,7 @@ from torch import Tensor
 
 from flowcam_ros.correspondence.registry import make_flow
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
@@ -64,10 +65,20 @@ def optimise_flow(
     config: RefineConfig,
     device: torch.device,
     listener: Listener,
+    checkpoints: Checkpoints | None = None,
 ) -> FlowStage:
     """Fit the depth model to two views, then to all flow.
 
+    Args:
+        store: the chosen frames.
+        found: what corresponds in them.
+        config: all options.
+        device: where to compute.
+        listener: told what goes on; may raise to cancel.
+        checkpoints: where the optimisation is saved as it goes, and goes on from.
+
     Raises:
+        OutputError: a checkpoint cannot be written, or is damaged.
         SequenceError: no pair has parallax, so there is no depth to find.
     """
     camera = store.index.tracking
@@ -91,7 +102,9 @@ def optimise_flow(
     sources = _sources(store, found, config, device, listener)
     scene = _scene(store, found, config, lens, log_sigma, sources, device)
     workers = config.threads if device.type == 'cpu' else 1
-    optimizer = Optimizer(scene, config.optimizer, listener.on_step, workers, config.seed)
+    optimizer = Optimizer(
+        scene, config.optimizer, listener.on_step, workers, config.seed, checkpoints
+    )
     optimizer.fit_depth(TwoViewTargets(views, device))
     optimizer.fit_flow()
     maps, lens, tree, poses = optimizer.result()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -16,7 +16,7 @@ from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.lens import Lens
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.network import MatchWeights
-from flowcam_ros.flowmap.pose_tree import PoseTree, chained, relative_poses, transforms
+from flowcam_ros.flowmap.pose_tree import HeldTree, PoseTree, chained, relative_poses, transforms
 
 
 @runtime_checkable
@@ -25,6 +25,14 @@ class PoseModel(Protocol):
 
     def parameters(self) -> list[nn.Parameter]:
         """Return what is trained; empty if poses follow from depth."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what was settled (Stateful); the parameters are not in it."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Become what :meth:`state` told of."""
         ...
 
     def plan(self, maps: Maps, lens: Lens, trust: MatchWeights | None) -> PoseTree:
@@ -51,26 +59,33 @@ class ProcrustesPoses:
 
     def __init__(self, edges: EdgeLinks) -> None:
         self._edges = edges
-        self._used: np.ndarray = np.zeros(0, np.int64)
-        self._tree = PoseTree([], [], [], [])
+        self._held = HeldTree()
 
     def parameters(self) -> list[nn.Parameter]:
         """See PoseModel."""
         return []
 
+    def state(self) -> dict[str, Tensor]:
+        """See PoseModel."""
+        return self._held.state()
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """See PoseModel."""
+        self._held.restore(state)
+
     def plan(self, maps: Maps, lens: Lens, trust: MatchWeights | None) -> PoseTree:
         """See PoseModel; the tree is grown anew."""
-        tree = self._edges.tree(maps, lens, trust)
-        self._used = np.array(sorted({edge for edge in tree.edge if edge >= 0}), np.int64)
-        place = {int(edge): number for number, edge in enumerate(self._used)}
-        local = [place.get(edge, -1) for edge in tree.edge]
-        self._tree = PoseTree(tree.order, tree.parent, local, tree.down)
-        return tree
+        self._held.tree = self._edges.tree(maps, lens, trust)
+        return self._held.tree
 
     def poses(self, maps: Maps, lens: Lens, trust: MatchWeights | None) -> Float[Tensor, 'f 4 4']:
         """See PoseModel."""
-        fits = relative_poses(self._edges.subset(self._used), maps, lens, trust)
-        return chained(self._tree, fits, len(self._tree.edge))
+        tree = self._held.tree
+        used = sorted({edge for edge in tree.edge if edge >= 0})
+        place = {edge: number for number, edge in enumerate(used)}
+        fits = relative_poses(self._edges.subset(np.array(used, np.int64)), maps, lens, trust)
+        local = [place.get(edge, -1) for edge in tree.edge]
+        return chained(PoseTree(tree.order, tree.parent, local, tree.down), fits, len(local))
 
 
 class RegressedPoses:
@@ -83,8 +98,8 @@ class RegressedPoses:
     """
 
     def __init__(self, edges: EdgeLinks, frames: int, device: torch.device) -> None:
-        self._start = ProcrustesPoses(edges)
-        self._tree: PoseTree | None = None
+        self._edges = edges
+        self._held = HeldTree()
         # turn as a quaternion x y z w, then place
         still = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], device=device)
         self._numbers = nn.Parameter(still.repeat(frames, 1))
@@ -93,15 +108,24 @@ class RegressedPoses:
         """See PoseModel."""
         return [self._numbers]
 
+    def state(self) -> dict[str, Tensor]:
+        """See PoseModel."""
+        return self._held.state()
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """See PoseModel."""
+        self._held.restore(state)
+
     def plan(self, maps: Maps, lens: Lens, trust: MatchWeights | None) -> PoseTree:
         """See PoseModel; the first call sets the start, later ones change nothing."""
-        if self._tree is None:
-            self._tree = self._start.plan(maps, lens, trust)
-            poses = self._start.poses(maps, lens, trust).detach().cpu().double().numpy()
+        if not self._held.tree.order:
+            start = ProcrustesPoses(self._edges)
+            self._held.tree = start.plan(maps, lens, trust)
+            poses = start.poses(maps, lens, trust).detach().cpu().double().numpy()
             turns = Rotation.from_matrix(poses[:, :3, :3]).as_quat()
             with torch.no_grad():
                 self._numbers.copy_(torch.from_numpy(np.hstack([turns, poses[:, :3, 3]])))
-        return self._tree
+        return self._held.tree
 
     def poses(self, maps: Maps, lens: Lens, trust: MatchWeights | None) -> Float[Tensor, 'f 4 4']:
         """See PoseModel."""

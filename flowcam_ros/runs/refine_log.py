@@ -9,10 +9,10 @@ import time
 
 import numpy as np
 
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.report_data import FocalCurve, LossCurve, StageCost
+from flowcam_ros.flowmap.step_report import StepReport
 
 
 class RefineLog:

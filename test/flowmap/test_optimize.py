@@ -17,9 +17,10 @@ from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.lens_search import telling_pairs
 from flowcam_ros.flowmap.links import MatchLinks, TrackLinks
 from flowcam_ros.flowmap.network import MatchWeights
-from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer, StepReport
+from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
 from flowcam_ros.flowmap.pose_models import POSE_MODELS
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.flowmap.two_view import reconstruct_pairs
 
 CPU = torch.device('cpu')

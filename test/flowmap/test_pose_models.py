@@ -75,3 +75,14 @@ def test_quaternions_are_turned_into_rotations(numbers: list[float]) -> None:
         return
     found = rotations(torch.tensor([numbers], dtype=torch.float64)).numpy()
     assert np.allclose(found, Rotation.from_quat([numbers]).as_matrix(), atol=1e-9)
+
+
+@pytest.mark.parametrize('name', POSE_MODELS)
+def test_what_was_settled_can_be_restored(views: ExactViews, name: str) -> None:
+    one, other = model(views, name), model(views, name)
+    one.plan(views.maps(), views.lens, None)
+    other.restore(one.state())
+    for mine, theirs in zip(other.parameters(), one.parameters(), strict=True):
+        mine.data.copy_(theirs)
+    found, kept = (p.poses(views.maps(), views.lens, None) for p in (one, other))
+    assert torch.equal(found, kept)

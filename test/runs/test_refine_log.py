@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from flowcam_ros.cli.refine_progress import StageBar, StageLines, refine_progress
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.runs.refine_log import RefineLog, peak_mb
 
