@@ -52,6 +52,13 @@ def refine(
             help='known, refine (the default) or unknown, which needs no calibration.',
         ),
     ] = None,
+    odometry: Annotated[
+        Path | None,
+        typer.Option(
+            metavar='DIR',
+            help='Folder written by flowcam odometry for the same recording, to start from.',
+        ),
+    ] = None,
     config: ConfigOption = None,
     assign: SetOption = None,
     camera: CameraOption = None,
@@ -91,7 +98,7 @@ def refine(
         strict=strict,
     )
     resolved = resolve_refine_config(
-        config, assign or (), None if intrinsics is None else intrinsics.value
+        config, assign or (), None if intrinsics is None else intrinsics.value, odometry
     )
     from flowcam_ros.runs.refine import refine_recording
 

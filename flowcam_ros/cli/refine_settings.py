@@ -14,15 +14,19 @@ from flowcam_ros.settings import build, parse_assignments
 
 
 def resolve_refine_config(
-    file: Path | None, assignments: Iterable[str], intrinsics: str | None
+    file: Path | None,
+    assignments: Iterable[str],
+    intrinsics: str | None,
+    odometry: Path | None = None,
 ) -> RefineRunConfig:
-    """Return the defaults changed by a file, then by ``key=value``, then by ``--intrinsics``.
+    """Return the defaults changed by a file, by ``key=value``, then by options of their own.
 
     A ROS parameter file may hold the options of the node `refine`, too; they mean nothing here.
 
     Raises:
         ConfigError: the file cannot be read, or an option is unknown or out of range.
-        UsageError: ``--intrinsics`` and ``--set intrinsics.mode`` contradict each other.
+        UsageError: ``--intrinsics`` and ``--set intrinsics.mode`` contradict each other, or
+            ``--odometry`` and ``--set odometry``.
     """
     values = read_options(file, 'refine', RefineNodeConfig, RefineRunConfig)
     assigned = parse_assignments(assignments)
@@ -34,4 +38,10 @@ def resolve_refine_config(
                 f'--intrinsics {intrinsics} and --set intrinsics.mode={other} contradict'
             )
         values['intrinsics.mode'] = intrinsics
+    if odometry is not None:
+        if assigned.get('odometry', str(odometry)) != str(odometry):
+            raise UsageError(
+                f'--odometry {odometry} and --set odometry={assigned["odometry"]} contradict'
+            )
+        values['odometry'] = str(odometry)
     return build(RefineRunConfig, values)

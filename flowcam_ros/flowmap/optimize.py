@@ -18,7 +18,7 @@ from torch import Tensor
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.chunks import ChunkRunner
 from flowcam_ros.flowmap.depth_model import DepthModel
-from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.depth_targets import Targets
 from flowcam_ros.flowmap.descent import Descent, Stateful
 from flowcam_ros.flowmap.descent_parts import AdamMoments, BestState, RandomState, Trained
 from flowcam_ros.flowmap.edges import EdgeLinks
@@ -90,12 +90,17 @@ class Optimizer:
         self._runner = ChunkRunner(scene.model, config.chunk, config.held, workers, scene.size)
         self._delta = config.robust_share * math.sqrt(scene.size[0] * scene.size[1])
 
-    def fit_depth(self, targets: TwoViewTargets) -> None:
-        """Fit the depth model to depth that is known."""
+    def fit_depth(self, targets: Targets, name: str = 'depth') -> None:
+        """Fit the depth model to depth that is known.
+
+        Args:
+            targets: what is known.
+            name: of this stage; each has another.
+        """
         steps = self._config.start_steps
         parameters = self._scene.model.parameters()
         adam = torch.optim.Adam(parameters, lr=self._config.start_rate)
-        stage = self._descent.stage('depth', self._parts(adam))
+        stage = self._descent.stage(name, self._parts(adam))
         for step in stage.left(steps):
             _set_rate(adam, step, steps)
             adam.zero_grad(set_to_none=True)
@@ -105,7 +110,7 @@ class Optimizer:
             loss.backward()
             chunked.backward()
             adam.step()
-            stage.tell(_report('depth', step, steps, {'depth': loss}, None))
+            stage.tell(_report(name, step, steps, {'depth': loss}, None))
 
     def fit_flow(self) -> None:
         """Minimise the loss of flow, tracks and matches; the best state is kept."""

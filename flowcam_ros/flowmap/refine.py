@@ -15,12 +15,14 @@ from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import SequenceError
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
+from flowcam_ros.flowmap.depth_start import check_start
 from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
+from flowcam_ros.flowmap.online_path import OnlinePath, TrackedFrames
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
 from flowcam_ros.flowmap.previews import (
@@ -87,15 +89,23 @@ class Refiner:
         self._device = choose_device(config.device)
         use_threads(1)  # frames are worked on side by side instead
 
-    def refine(self, frames: Iterable[Frame], work: Path, expected: int | None) -> Refinement:
+    def refine(
+        self,
+        frames: Iterable[Frame],
+        work: Path,
+        expected: int | None,
+        path: OnlinePath | None = None,
+    ) -> Refinement:
         """Return the reconstruction of a recording.
 
         Args:
             frames: can be iterated twice: frames left out are placed in a second pass.
             work: an empty folder for what does not fit in memory; needed as long as the result.
             expected: number of frames, if known.
+            path: of the camera as the online estimator found it, to start from.
 
         Raises:
+            ConfigError: a network or a start that was asked for cannot be had.
             SequenceError: too few frames can be used, nothing corresponds in them, or no rigid
                 scene explains them.
             OutputError: the disk is full.
@@ -103,10 +113,14 @@ class Refiner:
         config, tell = self._config, self._listener.on_stage
         show = self._listener.on_reconstruction
         torch.manual_seed(config.seed)
+        check_start(config, path)
         frames = ToldFrames(frames, self._listener, expected)
         frames = _Believed(frames, config.intrinsics.mode == 'unknown')
         tell('reading')
-        store, records = self._choose(frames, work / 'frames', expected)
+        seeks = config.model.start == 'online' and path is None
+        tracked = TrackedFrames(frames, config) if seeks else None
+        store, records = self._choose(tracked or frames, work / 'frames', expected)
+        path = path if tracked is None else tracked.path()
         tell('matching')
         found = find_correspondences(store, config, self._device, self._listener.on_note)
         if not found.pairs:
@@ -115,7 +129,7 @@ class Refiner:
                 'record with more overlap, or look at the pictures'
             )
         tell('optimising')
-        flow = optimise_flow(store, found, config, self._device, self._listener)
+        flow = optimise_flow(store, found, config, self._device, self._listener, path=path)
         show(preview_of_flow(store, flow))
         tell('adjusting')
         polished = self._polish(store, found, flow)

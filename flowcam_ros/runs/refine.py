@@ -13,10 +13,12 @@ from flowcam_ros import __version__
 from flowcam_ros.export.atomic import new_folder
 from flowcam_ros.export.bag import RecordedOdometry
 from flowcam_ros.export.json_file import plain, write_json
+from flowcam_ros.export.network import NETWORK, write_network
 from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
 from flowcam_ros.flowmap.evidence import Level, Verdict
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
+from flowcam_ros.runs.online_start import read_online_path
 from flowcam_ros.runs.recorded_odometry import recorded_odometry
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
@@ -70,11 +72,12 @@ def refine_recording(
     """
     if config.intrinsics.mode == 'unknown' and options.camera is None:
         options = dataclasses.replace(options, assume_camera=True)
+    path = read_online_path(config.odometry)
     sequence = open_sequence(source, options)
     with new_folder(output) as folder:
         log = RefineLog(listener)
         work = folder / _WORK
-        refinement = Refiner(config, log).refine(sequence, work, sequence.expected_frames())
+        refinement = Refiner(config, log).refine(sequence, work, sequence.expected_frames(), path)
         log.on_stage('writing')
         odometry = recorded_odometry(sequence, refinement.reconstruction)
         written = write_reconstruction(
@@ -85,6 +88,7 @@ def refine_recording(
             odometry,
             progress=listener.on_note,
         )
+        _write_network(folder, config, refinement, written)
         log.close_stage()
         verdict = _write_report(folder, source, sequence, config, refinement, log, written)
         shutil.rmtree(work)
@@ -112,6 +116,19 @@ def warnings(outcome: RefineOutcome) -> list[str]:
             if finding.level in (Level.WARNING, Level.BAD)
         ),
     ]
+
+
+def _write_network(
+    folder: Path, config: RefineRunConfig, refinement: Refinement, written: WrittenFiles
+) -> None:
+    if not config.export.network:
+        return
+    weights = refinement.flow.network
+    if weights is None:
+        written.left_out.append(f'{NETWORK} is not written: there is no one network of this run')
+        return
+    write_network(folder / NETWORK, weights)
+    written.files['network'] = NETWORK
 
 
 def _write_report(

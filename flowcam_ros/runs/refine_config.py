@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from flowcam_ros.export.config import ExportConfig
 from flowcam_ros.flowmap.refine_config import RefineConfig
-from flowcam_ros.settings import group
+from flowcam_ros.settings import group, option
 
 
 @dataclass(frozen=True)
 class RefineRunConfig(RefineConfig):
     """All options of ``flowcam refine``."""
 
+    odometry: str = option(
+        '', 'Folder written by `flowcam odometry` for the same recording, to start from.'
+    )
     export: ExportConfig = group(ExportConfig)

@@ -20,6 +20,7 @@ from flowcam_ros.flowmap.network import MatchWeights
 from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
 from flowcam_ros.flowmap.pose_models import POSE_MODELS
+from flowcam_ros.flowmap.refine_config import ModelConfig
 from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.flowmap.two_view import reconstruct_pairs
 
@@ -45,7 +46,7 @@ def scene_of(
     pairs = views.pairs(3)
     edges = EdgeLinks(telling_pairs(pairs), 128, CPU)
     return FlowMapScene(
-        DEPTH_MODELS[depth](colors, CPU),
+        DEPTH_MODELS[depth](ModelConfig(), colors, CPU),
         MatchWeights() if depth == 'network' else None,
         FocalModel(views.lens.with_focal(focal), log_sigma, CPU),
         edges,
