@@ -93,16 +93,30 @@ def depth_targets(
         targets['depth'] = TwoViewTargets(views, device, free_scale=False)
         return targets
     tell('depth from two views')
-    longer = _longer_side(store)
-    views = reconstruct_pairs(found.pairs, lens, longer, _VIEWS_PER_FRAME)
-    if not views and not reconstruct_pairs(found.pairs, lens, longer, 1, _LEAST_ANGLE):
+    views = views_of_matches(found.pairs, lens, _longer_side(store))
+    if views and config.model.start != 'flat':
+        targets['depth'] = TwoViewTargets(views, device)
+    return targets
+
+
+def views_of_matches(pairs: Sequence[PairMatches], lens: Lens, longer_side: int) -> list[TwoViews]:
+    """Return the depth of pairs; none where there is parallax, but too little to tell it.
+
+    Args:
+        pairs: verified matches.
+        lens: of all pictures.
+        longer_side: of the pictures, pixels.
+
+    Raises:
+        SequenceError: there is no parallax at all.
+    """
+    views = reconstruct_pairs(pairs, lens, longer_side, _VIEWS_PER_FRAME)
+    if not views and not reconstruct_pairs(pairs, lens, longer_side, 1, _LEAST_ANGLE):
         raise SequenceError(
             'no two frames show enough parallax: the camera only turned, or stood still; depth '
             'and path cannot be told from that. Record while moving sideways'
         )
-    if views and config.model.start != 'flat':
-        targets['depth'] = TwoViewTargets(views, device)
-    return targets
+    return views
 
 
 def views_along(

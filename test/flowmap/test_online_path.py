@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from exact_views import WIDTH, ExactViews, lens, walk
+from exact_views import WIDTH, ExactViews, lens, turn, walk
 
 from flowcam_ros.errors import ConfigError, SequenceError
-from flowcam_ros.flowmap.depth_start import check_start, views_along
+from flowcam_ros.flowmap.depth_start import check_start, views_along, views_of_matches
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
 from flowcam_ros.flowmap.online_path import OnlinePath, TrackedFrames
 from flowcam_ros.flowmap.refine_config import RefineConfig
@@ -67,6 +67,20 @@ def test_a_path_of_another_recording_is_refused(views: ExactViews) -> None:
     wild[:, :3, 3] = np.random.default_rng(0).normal(size=(5, 3)) * 9
     with pytest.raises(SequenceError, match='does not fit the odometry'):
         depth_along(views, OnlinePath(STAMPS, wild))
+
+
+@pytest.mark.parametrize(('share', 'some'), [(1.0, True), (0.12, False)])
+def test_little_parallax_is_no_depth_but_no_mere_turn(share: float, some: bool) -> None:
+    poses = walk(3)
+    poses[:, :3, 3] *= share
+    views = ExactViews(poses, lens())
+    assert bool(views_of_matches(views.pairs(1), views.lens, WIDTH)) == some
+
+
+def test_a_mere_turn_is_refused() -> None:
+    views = ExactViews(turn(3), lens())
+    with pytest.raises(SequenceError, match='no two frames show enough parallax'):
+        views_of_matches(views.pairs(1), views.lens, WIDTH)
 
 
 def test_frames_are_tracked_as_they_are_read() -> None:
