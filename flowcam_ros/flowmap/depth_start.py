@@ -29,8 +29,8 @@ from flowcam_ros.flowmap.two_view import (
 from flowcam_ros.geometry import se3
 
 _VIEWS_PER_FRAME = 8
-# Below this angle between the rays of a match a motion is a mere turn: noise of the matches makes a
-# third of it, radians.
+# Below this angle between the rays of a match a motion is a mere turn, radians: noise of the
+# matches makes a third of it.
 _LEAST_ANGLE = float(np.deg2rad(0.5))
 
 
