@@ -10,7 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
 
-from flowcam_ros.correspondence.cache import Arrays, Cache, cache_key, digest_of_pictures
+from flowcam_ros.correspondence.cache import (
+    Arrays,
+    Cache,
+    cache_key,
+    digest_of_file,
+    digest_of_pictures,
+)
 from flowcam_ros.correspondence.features import Features, detect
 from flowcam_ros.correspondence.packing import (
     pack_pairs,
@@ -22,7 +28,6 @@ from flowcam_ros.correspondence.pairs import PairMatches, find_pairs
 from flowcam_ros.correspondence.pictures import Pictures
 from flowcam_ros.correspondence.registry import make_flow, make_tracks
 from flowcam_ros.correspondence.tracks import Tracks, no_tracks, tracks_of_matches
-from flowcam_ros.correspondence.weights import digest_of_weights
 from flowcam_ros.flowmap.refine_config import RefineConfig
 
 
@@ -109,7 +114,7 @@ def _pack_matches(pairs: list[PairMatches], matched: Tracks) -> Arrays:
 def _track_options(config: RefineConfig, device: torch.device) -> dict[str, object]:
     """Return what tracks depend on beside the pictures; of a network, what its weights are."""
     weights = {
-        name: digest_of_weights(path)
+        name: digest_of_file(path)
         for name, path in (('flow', config.flow.weights), ('tracks', config.tracks.weights))
         if path
     }

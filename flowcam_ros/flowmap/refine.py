@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 
+from flowcam_ros.correspondence.cache import Cache
 from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
 from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow
@@ -20,6 +22,13 @@ from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
+from flowcam_ros.flowmap.kept_frames import (
+    FRAMES,
+    emptied,
+    has_all_frames,
+    keep_records,
+    kept_frames,
+)
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
@@ -79,21 +88,33 @@ class Refiner:
     Args:
         config: all options.
         listener: told what goes on; may raise to cancel.
+        cache: of correspondences; None finds them anew.
     """
 
-    def __init__(self, config: RefineConfig, listener: Listener) -> None:
+    def __init__(
+        self, config: RefineConfig, listener: Listener, cache: Cache | None = None
+    ) -> None:
         self._config = config
         self._listener = listener
+        self._cache = cache
         self._device = choose_device(config.device)
         use_threads(1)  # frames are worked on side by side instead
 
-    def refine(self, frames: Iterable[Frame], work: Path, expected: int | None) -> Refinement:
+    def refine(
+        self,
+        frames: Iterable[Frame],
+        work: Path,
+        expected: int | None,
+        checkpoints: Checkpoints | None = None,
+    ) -> Refinement:
         """Return the reconstruction of a recording.
 
         Args:
             frames: can be iterated twice: frames left out are placed in a second pass.
-            work: an empty folder for what does not fit in memory; needed as long as the result.
+            work: a folder for what does not fit in memory; needed as long as the result. What an
+                interrupted refinement of the same frames with the same options left in it is used.
             expected: number of frames, if known.
+            checkpoints: where the optimisation is saved as it goes, and goes on from.
 
         Raises:
             SequenceError: too few frames can be used, nothing corresponds in them, or no rigid
@@ -106,16 +127,18 @@ class Refiner:
         frames = ToldFrames(frames, self._listener, expected)
         frames = _Believed(frames, config.intrinsics.mode == 'unknown')
         tell('reading')
-        store, records = self._choose(frames, work / 'frames', expected)
+        store, records = self._choose(frames, work, expected)
         tell('matching')
-        found = find_correspondences(store, config, self._device, self._listener.on_note)
+        found = find_correspondences(
+            store, config, self._device, self._listener.on_note, self._cache
+        )
         if not found.pairs:
             raise SequenceError(
                 'no two chosen frames show the same place: nothing to reconstruct; '
                 'record with more overlap, or look at the pictures'
             )
         tell('optimising')
-        flow = optimise_flow(store, found, config, self._device, self._listener)
+        flow = optimise_flow(store, found, config, self._device, self._listener, checkpoints)
         show(preview_of_flow(store, flow))
         tell('adjusting')
         polished = self._polish(store, found, flow)
@@ -131,14 +154,19 @@ class Refiner:
         return Refinement(result, records, poses, found, flow, polished, scale)
 
     def _choose(
-        self, frames: Iterable[Frame], folder: Path, expected: int | None
+        self, frames: Iterable[Frame], work: Path, expected: int | None
     ) -> tuple[FrameStore, list[FrameRecord]]:
-        folder.mkdir(parents=True)
+        folder = work / FRAMES
+        if has_all_frames(work):
+            return kept_frames(folder)
+        emptied(folder)
         writer = FrameWriter(folder, self._config.store, self._config.depth, expected)
         records = choose_frames(frames, writer, self._config.frames)
         if sum(record.fate is Fate.CHOSEN for record in records) < _MIN_FRAMES:
             raise SequenceError(_too_few(records))
-        return writer.finish(), records
+        store = writer.finish()
+        keep_records(folder, records)
+        return store, records
 
     def _polish(self, store: FrameStore, found: Correspondences, flow: FlowStage) -> Polished:
         config = self._config

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from flowcam_ros import __version__
+from flowcam_ros.correspondence.cache import Cache, CacheChain
 from flowcam_ros.export.atomic import new_folder
 from flowcam_ros.export.bag import RecordedOdometry
 from flowcam_ros.export.json_file import plain, write_json
@@ -21,6 +24,9 @@ from flowcam_ros.runs.recorded_odometry import recorded_odometry
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
 from flowcam_ros.runs.refine_report import as_json, refine_report
+from flowcam_ros.runs.run_identity import run_identity
+from flowcam_ros.runs.unfinished import Keeping, Work, unfinished_work
+from flowcam_ros.runs.user_cache import open_cache
 from flowcam_ros.sequences import SequenceOptions, open_sequence
 from flowcam_ros.sequences.sequence import Sequence
 from flowcam_ros.settings import flatten
@@ -55,6 +61,7 @@ def refine_recording(
     options: SequenceOptions,
     config: RefineRunConfig,
     listener: Listener,
+    keeping: Keeping | None = None,
 ) -> RefineOutcome:
     """Refine a recording into a new folder, which appears when all of it is written.
 
@@ -63,7 +70,8 @@ def refine_recording(
         output: a new folder.
         options: how to read the input.
         config: all options.
-        listener: told what goes on; what it raises cancels, and leaves nothing behind.
+        listener: told what goes on; what it raises cancels, and leaves nothing behind ...
+        keeping: ... unless unfinished work is to be kept beside the output; see unfinished.py.
 
     Raises:
         FlowcamError: the input cannot be used, or the output not be written.
@@ -71,10 +79,13 @@ def refine_recording(
     if config.intrinsics.mode == 'unknown' and options.camera is None:
         options = dataclasses.replace(options, assume_camera=True)
     sequence = open_sequence(source, options)
-    with new_folder(output) as folder:
+    cache = open_cache(config.cache)
+    with (
+        _kept_work(source, output, options, config, keeping) as kept,
+        new_folder(output) as folder,
+    ):
         log = RefineLog(listener)
-        work = folder / _WORK
-        refinement = Refiner(config, log).refine(sequence, work, sequence.expected_frames())
+        refinement = _refined(sequence, kept or Work(folder / _WORK), config, log, cache)
         log.on_stage('writing')
         odometry = recorded_odometry(sequence, refinement.reconstruction)
         written = write_reconstruction(
@@ -87,8 +98,33 @@ def refine_recording(
         )
         log.close_stage()
         verdict = _write_report(folder, source, sequence, config, refinement, log, written)
-        shutil.rmtree(work)
+        if kept is None:
+            shutil.rmtree(folder / _WORK)
     return RefineOutcome(refinement, verdict, written, list(sequence.losses), odometry)
+
+
+@contextlib.contextmanager
+def _kept_work(
+    source: str,
+    output: Path,
+    options: SequenceOptions,
+    config: RefineRunConfig,
+    keeping: Keeping | None,
+) -> Iterator[Work | None]:
+    """Give the folder of the work if it is to be kept, should the work be interrupted."""
+    if keeping is None:
+        yield None
+        return
+    with unfinished_work(output, run_identity(source, output, options, config), keeping) as work:
+        yield work
+
+
+def _refined(
+    sequence: Sequence, work: Work, config: RefineRunConfig, log: RefineLog, cache: Cache | None
+) -> Refinement:
+    caches = [found for found in (work.cache, cache) if found is not None]
+    refiner = Refiner(config, log, CacheChain(*caches) if caches else None)
+    return refiner.refine(sequence, work.folder, sequence.expected_frames(), work.checkpoints)
 
 
 def summary(output: Path, outcome: RefineOutcome) -> str:
