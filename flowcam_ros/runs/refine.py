@@ -84,7 +84,7 @@ def refine_recording(
         _kept_work(source, output, options, config, keeping) as kept,
         new_folder(output) as folder,
     ):
-        log = RefineLog(listener)
+        log = RefineLog(listener, resumed=keeping is not None and keeping.resume)
         refinement = _refined(sequence, kept or Work(folder / _WORK), config, log, cache)
         log.on_stage('writing')
         odometry = recorded_odometry(sequence, refinement.reconstruction)
@@ -164,6 +164,7 @@ def _write_report(
         ('flowcam_ros', __version__),
         ('Python', sys.version.split()[0]),
         ('intrinsics', config.intrinsics.mode),
+        *((('resumed', 'times are those of the last part'),) if log.resumed else ()),
     )
     report = refine_report(
         refinement, log, sequence.name, source, known, sequence.ground_truth(), facts
@@ -174,6 +175,7 @@ def _write_report(
         {
             'input': {'path': source, 'name': sequence.name},
             **as_json(refinement, report),
+            'resumed': log.resumed,
             'files': {**written.files, 'report': REPORT},
             'left_out': written.left_out,
             'losses': list(sequence.losses),
