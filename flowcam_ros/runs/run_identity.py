@@ -42,7 +42,6 @@ def run_identity(
         config: all options.
     """
     read = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
-    files = {name: value for name, value in read.items() if isinstance(value, Path)}
     return {
         'versions': {
             'flowcam_ros': __version__,
@@ -52,10 +51,13 @@ def run_identity(
             'OpenCV': cv2.__version__,
         },
         'input': {
-            'path': source,
-            'files': _digest_of_input(source, output),
-            **{name: value for name, value in read.items() if value is not None},
-            **{f'content of {name}': digest_of_file(path) for name, path in files.items()},
+            # where files lie does not matter
+            'names, sizes and times of its files': _digest_of_input(source, output),
+            **{
+                name: f'content {digest_of_file(value)[:12]}' if isinstance(value, Path) else value
+                for name, value in read.items()
+                if value is not None
+            },
         },
         'options': {
             **{k: v for k, v in flatten(config).items() if not k.startswith(_FREE)},
@@ -67,7 +69,7 @@ def run_identity(
 def _digest_of_input(source: str, output: Path) -> str:
     """Return a text that differs when a file of the input has another size or time."""
     if source.startswith('synthetic:'):
-        return ''
+        return source
     path = Path(source).expanduser()
     if path.name == 'metadata.yaml':
         path = path.parent

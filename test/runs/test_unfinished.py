@@ -172,5 +172,10 @@ def test_the_identity_follows_input_and_options(recording: Path, tmp_path: Path)
     assert identity_of(recording, camera) != before
     camera.write_text('fx: 1')
     assert identity_of(recording, camera) == before
-    (recording / 'rgb/0.png').write_text('other')
+    moved = tmp_path / 'moved'
+    recording.rename(moved)
+    camera.rename(tmp_path / 'moved.yaml')
+    assert identity_of(moved, tmp_path / 'moved.yaml') == before
+    (moved / 'rgb/0.png').write_text('other')
+    assert identity_of(moved, tmp_path / 'moved.yaml') != before
     assert identity_of(recording, camera) != before
