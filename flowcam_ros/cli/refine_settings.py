@@ -17,31 +17,37 @@ def resolve_refine_config(
     file: Path | None,
     assignments: Iterable[str],
     intrinsics: str | None,
-    odometry: Path | None = None,
+    cache: str | None = None,
+    odometry: str | None = None,
 ) -> RefineRunConfig:
-    """Return the defaults changed by a file, by ``key=value``, then by options of their own.
+    """Return the defaults changed by a file, by ``key=value``, and by options with a flag.
 
     A ROS parameter file may hold the options of the node `refine`, too; they mean nothing here.
 
+    Args:
+        file: plain YAML or a ROS parameter file.
+        assignments: of ``--set``.
+        intrinsics: of ``--intrinsics``.
+        cache: of ``--cache``; '' for ``--no-cache``.
+        odometry: what ``--odometry`` says; None without it.
+
     Raises:
         ConfigError: the file cannot be read, or an option is unknown or out of range.
-        UsageError: ``--intrinsics`` and ``--set intrinsics.mode`` contradict each other, or
-            ``--odometry`` and ``--set odometry``.
+        UsageError: a flag and ``--set`` contradict each other.
     """
     values = read_options(file, 'refine', RefineNodeConfig, RefineRunConfig)
     assigned = parse_assignments(assignments)
     values.update(assigned)
-    if intrinsics is not None:
-        other = assigned.get('intrinsics.mode', intrinsics)
-        if other != intrinsics:
-            raise UsageError(
-                f'--intrinsics {intrinsics} and --set intrinsics.mode={other} contradict'
-            )
-        values['intrinsics.mode'] = intrinsics
-    if odometry is not None:
-        if assigned.get('odometry', str(odometry)) != str(odometry):
-            raise UsageError(
-                f'--odometry {odometry} and --set odometry={assigned["odometry"]} contradict'
-            )
-        values['odometry'] = str(odometry)
+    flags = (
+        ('--intrinsics', 'intrinsics.mode', intrinsics),
+        ('--cache', 'cache.folder', cache),
+        ('--odometry', 'odometry', odometry),
+    )
+    for flag, name, value in flags:
+        if value is None:
+            continue
+        other = assigned.get(name, value)
+        if other != value:
+            raise UsageError(f'{flag} {value} and --set {name}={other} contradict')
+        values[name] = value
     return build(RefineRunConfig, values)

@@ -54,6 +54,18 @@ def digest_of_pictures(pictures: Pictures) -> str:
     return digest.hexdigest()
 
 
+def digest_of_file(path: Path | str) -> str:
+    """Return a text that differs when the content does; '' where it cannot be read."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with Path(path).expanduser().open('rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return ''  # who needs the file says so
+    return digest.hexdigest()
+
+
 def cache_key(kind: str, *parts: Mapping[str, object] | str) -> str:
     """Return the name of a result.
 

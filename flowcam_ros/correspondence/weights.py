@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,18 +49,6 @@ def read_weights(path: str, option: str, backend: str, advice: str) -> dict[str,
         ) from error
     except OSError as error:
         raise ConfigError(f'{option}: {path} cannot be read ({error.strerror})') from error
-
-
-def digest_of_weights(path: str) -> str:
-    """Return a text that differs when the file does; '' where it cannot be read."""
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        with Path(path).expanduser().open('rb') as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError:
-        return ''  # who needs the weights says so
-    return digest.hexdigest()
 
 
 def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], complaint: str) -> None:

@@ -10,11 +10,19 @@ import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
 
-from flowcam_ros.correspondence.cache import Arrays, Cache, cache_key, digest_of_pictures
+from flowcam_ros.correspondence.cache import (
+    Arrays,
+    Cache,
+    cache_key,
+    digest_of_file,
+    digest_of_pictures,
+)
 from flowcam_ros.correspondence.features import Features, detect
 from flowcam_ros.correspondence.packing import (
+    pack_features,
     pack_pairs,
     pack_tracks,
+    unpack_features,
     unpack_pairs,
     unpack_tracks,
 )
@@ -22,7 +30,6 @@ from flowcam_ros.correspondence.pairs import PairMatches, find_pairs
 from flowcam_ros.correspondence.pictures import Pictures
 from flowcam_ros.correspondence.registry import make_flow, make_tracks
 from flowcam_ros.correspondence.tracks import Tracks, no_tracks, tracks_of_matches
-from flowcam_ros.correspondence.weights import digest_of_weights
 from flowcam_ros.flowmap.refine_config import RefineConfig
 
 
@@ -59,13 +66,21 @@ def find_correspondences(
             find everything anew.
     """
     if cache is None:
-        pairs, matched = _matches(pictures, config, tell)
+        features = _features(pictures, config, tell)
+        pairs, matched = _matches(pictures, features, config, tell)
         return Correspondences(pairs, matched, _followed(pictures, config, device, tell))
     tell('looking for earlier correspondences')
     digest = digest_of_pictures(pictures)
+
+    def features_kept() -> list[Features]:
+        key = cache_key('features', digest, {'features': config.pairs.features})
+        return unpack_features(
+            cache.result(key, lambda: pack_features(_features(pictures, config, tell)))
+        )
+
     arrays = cache.result(
         cache_key('pairs', digest, asdict(config.pairs)),
-        lambda: _pack_matches(*_matches(pictures, config, tell)),
+        lambda: _pack_matches(*_matches(pictures, features_kept(), config, tell)),
     )
     pairs, matched = unpack_pairs(arrays), unpack_tracks(arrays)
     if config.tracks.backend == 'none':
@@ -77,15 +92,24 @@ def find_correspondences(
     return Correspondences(pairs, matched, unpack_tracks(followed))
 
 
-def _matches(
+def _features(
     pictures: Pictures, config: RefineConfig, tell: Callable[[str], None]
-) -> tuple[list[PairMatches], Tracks]:
+) -> list[Features]:
     features: list[Features] = []
     for index in range(len(pictures)):
         tell(f'features of frame {index + 1} of {len(pictures)}')
         features.append(
             detect(pictures.grey(index), pictures.usable(index), config.pairs.features)
         )
+    return features
+
+
+def _matches(
+    pictures: Pictures,
+    features: list[Features],
+    config: RefineConfig,
+    tell: Callable[[str], None],
+) -> tuple[list[PairMatches], Tracks]:
     tell('pairs of frames')
     height, width = pictures.grey(0).shape
     pairs = find_pairs(
@@ -109,7 +133,7 @@ def _pack_matches(pairs: list[PairMatches], matched: Tracks) -> Arrays:
 def _track_options(config: RefineConfig, device: torch.device) -> dict[str, object]:
     """Return what tracks depend on beside the pictures; of a network, what its weights are."""
     weights = {
-        name: digest_of_weights(path)
+        name: digest_of_file(path)
         for name, path in (('flow', config.flow.weights), ('tracks', config.tracks.weights))
         if path
     }

@@ -17,6 +17,7 @@ from flowcam_ros.flowmap.dense_flows import flows_by_frame
 from flowcam_ros.flowmap.depth_store import DepthStore
 from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.kept_frames import emptied
 from flowcam_ros.flowmap.lens import Lens
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.polish import Polished
@@ -40,7 +41,7 @@ def dense_maps(
     tell: Callable[[str], None],
 ) -> DepthStore:
     """Make the depth maps of the frames that the adjustment holds; keyed by chosen frame."""
-    folder.mkdir(parents=True)
+    emptied(folder)
     pinhole = pinhole_camera(store.index.tracking, polished.lens, config.dense.pixels)
     maps, sigma = aligned(flow.maps, polished)
     depths = DepthStore(folder, pinhole)

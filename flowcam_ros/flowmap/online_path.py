@@ -67,8 +67,10 @@ class TrackedFrames:
         self._frames = frames
         self._odometry = VisualOdometry(OdometryConfig(flow=config.flow, depth=config.depth))
         self._poses: dict[int, list[tuple[int, np.ndarray]]] = {}
+        self._begun = False
 
     def __iter__(self) -> Iterator[Frame]:
+        self._begun = True
         for frame in self._frames:
             try:
                 estimate = self._odometry.process(frame)
@@ -81,7 +83,13 @@ class TrackedFrames:
             yield frame
 
     def path(self) -> OnlinePath:
-        """Return the believed poses of the longest part that has one world."""
+        """Return the believed poses of the longest part that has one world.
+
+        Frames that nobody has read yet are read now: what was kept of an earlier run needs none.
+        """
+        if not self._begun:
+            for _ in self:
+                pass
         longest = max(self._poses.values(), key=len, default=[])
         stamps = np.array([stamp for stamp, _ in longest], np.int64)
         poses = [pose for _, pose in longest]

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 
+from flowcam_ros.correspondence.cache import Cache
 from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
 from flowcam_ros.flowmap.depth_start import check_start
@@ -21,6 +23,13 @@ from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
+from flowcam_ros.flowmap.kept_frames import (
+    FRAMES,
+    emptied,
+    has_all_frames,
+    keep_records,
+    kept_frames,
+)
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
 from flowcam_ros.flowmap.online_path import OnlinePath, TrackedFrames
 from flowcam_ros.flowmap.placing import PlacedFrame
@@ -81,11 +90,15 @@ class Refiner:
     Args:
         config: all options.
         listener: told what goes on; may raise to cancel.
+        cache: of correspondences; None finds them anew.
     """
 
-    def __init__(self, config: RefineConfig, listener: Listener) -> None:
+    def __init__(
+        self, config: RefineConfig, listener: Listener, cache: Cache | None = None
+    ) -> None:
         self._config = config
         self._listener = listener
+        self._cache = cache
         self._device = choose_device(config.device)
         use_threads(1)  # frames are worked on side by side instead
 
@@ -94,14 +107,17 @@ class Refiner:
         frames: Iterable[Frame],
         work: Path,
         expected: int | None,
+        checkpoints: Checkpoints | None = None,
         path: OnlinePath | None = None,
     ) -> Refinement:
         """Return the reconstruction of a recording.
 
         Args:
             frames: can be iterated twice: frames left out are placed in a second pass.
-            work: an empty folder for what does not fit in memory; needed as long as the result.
+            work: a folder for what does not fit in memory; needed as long as the result. What an
+                interrupted refinement of the same frames with the same options left in it is used.
             expected: number of frames, if known.
+            checkpoints: where the optimisation is saved as it goes, and goes on from.
             path: of the camera as the online estimator found it, to start from.
 
         Raises:
@@ -119,17 +135,19 @@ class Refiner:
         tell('reading')
         seeks = config.model.start == 'online' and path is None
         tracked = TrackedFrames(frames, config) if seeks else None
-        store, records = self._choose(tracked or frames, work / 'frames', expected)
+        store, records = self._choose(tracked or frames, work, expected)
         path = path if tracked is None else tracked.path()
         tell('matching')
-        found = find_correspondences(store, config, self._device, self._listener.on_note)
+        found = find_correspondences(
+            store, config, self._device, self._listener.on_note, self._cache
+        )
         if not found.pairs:
             raise SequenceError(
                 'no two chosen frames show the same place: nothing to reconstruct; '
                 'record with more overlap, or look at the pictures'
             )
         tell('optimising')
-        flow = optimise_flow(store, found, config, self._device, self._listener, path=path)
+        flow = optimise_flow(store, found, config, self._device, self._listener, checkpoints, path)
         show(preview_of_flow(store, flow))
         tell('adjusting')
         polished = self._polish(store, found, flow)
@@ -145,14 +163,19 @@ class Refiner:
         return Refinement(result, records, poses, found, flow, polished, scale)
 
     def _choose(
-        self, frames: Iterable[Frame], folder: Path, expected: int | None
+        self, frames: Iterable[Frame], work: Path, expected: int | None
     ) -> tuple[FrameStore, list[FrameRecord]]:
-        folder.mkdir(parents=True)
+        folder = work / FRAMES
+        if has_all_frames(work):
+            return kept_frames(folder)
+        emptied(folder)
         writer = FrameWriter(folder, self._config.store, self._config.depth, expected)
         records = choose_frames(frames, writer, self._config.frames)
         if sum(record.fate is Fate.CHOSEN for record in records) < _MIN_FRAMES:
             raise SequenceError(_too_few(records))
-        return writer.finish(), records
+        store = writer.finish()
+        keep_records(folder, records)
+        return store, records
 
     def _polish(self, store: FrameStore, found: Correspondences, flow: FlowStage) -> Polished:
         config = self._config

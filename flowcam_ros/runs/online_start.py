@@ -9,7 +9,7 @@ from flowcam_ros.errors import ConfigError
 from flowcam_ros.flowmap.online_path import OnlinePath
 from flowcam_ros.sequences.tum_file import read_trajectory
 
-_TRAJECTORY = 'trajectory.tum'
+TRAJECTORY = 'trajectory.tum'
 
 
 def read_online_path(folder: str) -> OnlinePath | None:
@@ -21,9 +21,9 @@ def read_online_path(folder: str) -> OnlinePath | None:
     """
     if not folder:
         return None
-    file = Path(folder).expanduser() / _TRAJECTORY
+    file = Path(folder).expanduser() / TRAJECTORY
     if not file.is_file():
         raise ConfigError(
-            f'odometry: {folder} holds no {_TRAJECTORY}; name a folder written by flowcam odometry'
+            f'odometry: {folder} holds no {TRAJECTORY}; name a folder written by flowcam odometry'
         )
     return OnlinePath.of_trajectory(read_trajectory(file))

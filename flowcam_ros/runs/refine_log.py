@@ -20,10 +20,12 @@ class RefineLog:
 
     Args:
         listener: is told first; may raise to cancel.
+        resumed: whether a part of the work was done before, of which no times are known.
     """
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, resumed: bool = False) -> None:
         self._listener = listener
+        self.resumed = resumed
         self._began = time.perf_counter()
         self._stage: str | None = None
         self._steps: list[StepReport] = []

@@ -163,3 +163,20 @@ def test_people_see_stage_loss_and_focal_length() -> None:
         assert 'focal' not in bar.tasks[0].description
         shown.on_polish('lens', 4, 1.234, 300.0)
         assert 'lens, step 4, error 1.23 sigma, focal 300.0 px' in bar.tasks[0].description
+
+
+def test_steps_that_are_told_again_say_nothing_about_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After --resume 50 steps of earlier come at once; those that follow take a second each."""
+    now = 100.0
+    monkeypatch.setattr('time.monotonic', lambda: now)
+    with Progress(TextColumn(''), console=Console(quiet=True), get_time=lambda: now) as bar:
+        shown = StageBar(bar)
+        for k in range(100):
+            now += 1e-4 if k < 50 else 1.0
+            shown.on_step(step('flow', k + 1, 312.0, match=0.5))
+            if k == 60:
+                break
+        assert bar.tasks[0].completed == 61
+        assert bar.tasks[0].time_remaining == pytest.approx(39, abs=3)
