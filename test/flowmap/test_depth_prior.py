@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from depth_models import SETTINGS, save_depth_anything
 
 from flowcam_ros.errors import ConfigError
 from flowcam_ros.flowmap.depth_prior import DepthPrior, ShapeTargets
@@ -16,33 +17,6 @@ from flowcam_ros.flowmap.depth_targets import Targets
 from flowcam_ros.flowmap.maps import Maps
 
 CPU = torch.device('cpu')
-SETTINGS = {
-    'do_normalize': True,
-    'image_mean': [0.485, 0.456, 0.406],
-    'image_std': [0.229, 0.224, 0.225],
-    'size': {'height': 56, 'width': 56},
-    'ensure_multiple_of': 14,
-    'keep_aspect_ratio': True,
-}
-
-
-def saved(folder: Path, kind: str = 'relative', **settings: object) -> str:
-    """Save a tiny Depth Anything and return its folder."""
-    transformers = pytest.importorskip('transformers', reason='the extra prior is not installed')
-    torch.manual_seed(0)
-    backbone = transformers.Dinov2Config(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=56,
-        patch_size=14, out_features=['stage1', 'stage2'], reshape_hidden_states=False,
-    )  # fmt: skip
-    config = transformers.DepthAnythingConfig(
-        backbone_config=backbone, reassemble_hidden_size=16, patch_size=14,
-        reassemble_factors=[2, 1], neck_hidden_sizes=[8, 8], fusion_hidden_size=8,
-        head_hidden_size=8, depth_estimation_type=kind, max_depth=10,
-    )  # fmt: skip
-    transformers.DepthAnythingForDepthEstimation(config).save_pretrained(folder)
-    text = json.dumps({**SETTINGS, **settings})
-    (folder / 'preprocessor_config.json').write_text(text, encoding='utf-8')
-    return str(folder)
 
 
 def picture(height: int = 96, width: int = 128) -> np.ndarray:
@@ -50,18 +24,20 @@ def picture(height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def test_a_folder_answers_relative_inverse_depth(tmp_path: Path) -> None:
-    found = DepthPrior(saved(tmp_path), CPU).inverse_depth(picture())
+    found = DepthPrior(save_depth_anything(tmp_path), CPU).inverse_depth(picture())
     assert found.shape == (56, 70)  # the shape of the picture, in multiples of 14
     assert np.isfinite(found).all() and found.std() > 0
 
 
 def test_a_model_that_tells_depth_is_turned_round(tmp_path: Path) -> None:
-    depth = DepthPrior(saved(tmp_path / 'depth', 'metric'), CPU).inverse_depth(picture())
+    depth = DepthPrior(save_depth_anything(tmp_path / 'depth', 'metric'), CPU).inverse_depth(
+        picture()
+    )
     assert (depth > 0).all() and depth.max() <= 1e3
 
 
 def test_pictures_are_squeezed_where_the_model_wants_one_size(tmp_path: Path) -> None:
-    folder = saved(tmp_path, keep_aspect_ratio=False)
+    folder = save_depth_anything(tmp_path, keep_aspect_ratio=False)
     assert DepthPrior(folder, CPU).inverse_depth(picture()).shape == (56, 56)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from depth_models import save_depth_anything
 
 from flowcam_ros.cli.refine_progress import StageLines
 from flowcam_ros.errors import ConfigError
@@ -95,6 +96,17 @@ def test_a_network_is_written_and_begun_with(tmp_path: Path) -> None:
     assert path.is_file() and first.written.files['network'] == path.name
     _, again = refined(tmp_path / 'again', **{'model.start_weights': str(path)})
     assert again[0].loss < 0.7 * reports[0].loss
+
+
+@pytest.mark.slow
+def test_the_relief_of_another_network_comes_first(tmp_path: Path) -> None:
+    folder = save_depth_anything(tmp_path / 'model')
+    outcome, reports = refined(tmp_path / 'refined', **{'model.depth_prior': folder})
+    assert error(outcome) < 0.004
+    stages = list(dict.fromkeys(report.stage for report in reports))
+    assert stages == ['prior', 'depth', 'flow']
+    prior = [report.loss for report in reports if report.stage == 'prior']
+    assert prior[-1] < prior[0]
 
 
 @pytest.mark.slow
