@@ -19,6 +19,7 @@ from benchmarks.arguments import names
 from benchmarks.machine import describe_machine
 from benchmarks.refine.report import machine_line
 from benchmarks.refine.run import check_truth
+from flowcam_ros.correspondence.cache import ResultCache
 from flowcam_ros.errors import EvaluationError, FlowcamError
 from flowcam_ros.evaluation.evaluate import evaluate
 from flowcam_ros.flowmap.preview import Preview
@@ -53,6 +54,7 @@ _LEGEND = (
     'true positions scaled so that their squares sum to 1. CPU time of all threads.'
 )
 _INTERRUPTED = 130
+_CACHE_BYTES = 10**9
 
 
 class Enough(Exception):
@@ -117,9 +119,11 @@ def main() -> int:
         check_truth(source)
     rows = []
     for source in options.sequences:
-        for name in options.variants:
-            print(f'{source}: {name}', file=sys.stderr, flush=True)
-            rows.append(row(source, name, options.set))
+        with TemporaryDirectory() as folder:
+            cache = ResultCache(Path(folder), _CACHE_BYTES)
+            for name in options.variants:
+                rows.append(row(source, name, options.set, cache))
+                print(rows[-1], file=sys.stderr, flush=True)
     print(as_text(rows, describe_machine(), options.set))
     return 0
 
@@ -146,14 +150,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def row(source: str, name: str, settings: Sequence[str]) -> str:
-    """Refine a recording in one variant and return its row of the table."""
+def row(source: str, name: str, settings: Sequence[str], cache: ResultCache) -> str:
+    """Refine a recording in one variant and return its row of the table.
+
+    What corresponds is found once for all variants that look for it in the same way.
+    """
     config = build(RefineConfig, parse_assignments([*settings, *VARIANTS[name]]))
     sequence = open_sequence(source)
     meter = AblationMeter()
     with TemporaryDirectory() as folder:
         try:
-            Refiner(config, meter).refine(sequence, Path(folder), sequence.expected_frames())
+            Refiner(config, meter, cache).refine(
+                sequence, Path(folder), sequence.expected_frames()
+            )
         except Enough:
             pass
         except FlowcamError as error:
