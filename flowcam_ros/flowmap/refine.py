@@ -15,14 +15,16 @@ from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import SequenceError
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
-from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow
+from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
+from flowcam_ros.flowmap.free_memory import give_memory_back
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
 from flowcam_ros.flowmap.placing import PlacedFrame
-from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
+from flowcam_ros.flowmap.polish import Polished
+from flowcam_ros.flowmap.polish_stage import polish_flow
 from flowcam_ros.flowmap.previews import (
     preview_of_flow,
     preview_of_polished,
@@ -33,6 +35,7 @@ from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.track_depth import of_frames
+from flowcam_ros.flowmap.window_stage import optimise_windows
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.odometry.device import choose_device, use_threads
@@ -115,10 +118,14 @@ class Refiner:
                 'record with more overlap, or look at the pictures'
             )
         tell('optimising')
-        flow = optimise_flow(store, found, config, self._device, self._listener)
+        flow = optimise_windows(store, found, config, self._device, self._listener)
+        give_memory_back()
         show(preview_of_flow(store, flow))
         tell('adjusting')
-        polished = self._polish(store, found, flow)
+        tracks = of_frames(joined(found.followed, found.matched), flow.reached)
+        camera = store.index.tracking
+        polished = polish_flow(camera, tracks, flow, config, self._listener.on_polish)
+        give_memory_back()
         polished, scale = to_metres(store, polished)
         show(preview_of_polished(store, polished))
         tell('depth')
@@ -139,35 +146,6 @@ class Refiner:
         if sum(record.fate is Fate.CHOSEN for record in records) < _MIN_FRAMES:
             raise SequenceError(_too_few(records))
         return writer.finish(), records
-
-    def _polish(self, store: FrameStore, found: Correspondences, flow: FlowStage) -> Polished:
-        config = self._config
-        camera = store.index.tracking
-        mode = config.intrinsics.mode
-        prior = lens_prior(
-            flow.lens,
-            mode == 'known',
-            config.intrinsics.centre and mode == 'unknown',
-            (camera.width, camera.height),
-            config.polish,
-        )
-        polished = polish(
-            of_frames(joined(found.followed, found.matched), flow.reached),
-            flow.maps,
-            flow.lens,
-            flow.poses,
-            prior,
-            config.polish,
-            self._listener.on_polish,
-        )
-        held = int(polished.held.sum())
-        if held < _MIN_FRAMES:
-            raise SequenceError(
-                f'the adjustment holds {held} of {len(store)} frames: what corresponds in them '
-                'does not fit one rigid scene. Mask what moves, record more slowly and with more '
-                'overlap, or give the optimiser more steps'
-            )
-        return from_first_camera(polished)
 
 
 def _too_few(records: list[FrameRecord]) -> str:

@@ -11,6 +11,7 @@ from flowcam_ros.flowmap.dense_config import DenseConfig
 from flowcam_ros.flowmap.frame_config import FrameChoiceConfig, FrameStoreConfig
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
 from flowcam_ros.flowmap.polish_config import PolishConfig
+from flowcam_ros.flowmap.window_config import WindowConfig
 from flowcam_ros.settings import group, option
 
 
@@ -56,6 +57,7 @@ class RefineConfig:
     tracks: TrackConfig = group(TrackConfig)
     depth: DepthConfig = group(DepthConfig)
     model: ModelConfig = group(ModelConfig)
+    windows: WindowConfig = group(WindowConfig)
     optimizer: OptimizerConfig = group(OptimizerConfig)
     polish: PolishConfig = group(PolishConfig)
     dense: DenseConfig = group(DenseConfig)
