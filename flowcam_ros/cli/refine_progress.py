@@ -17,15 +17,24 @@ if TYPE_CHECKING:
     from flowcam_ros.flowmap.preview import Preview
 
 
+# What is noted in this stage is how the work was planned, and is to stay in sight.
+_PLANNING = 'reading'
+
+
 class StageLines:
-    """One line a stage, for logs."""
+    """One line a stage, for logs, and one on how the work was planned."""
+
+    _stage = ''
 
     def on_stage(self, name: str) -> None:
         """See Listener."""
+        self._stage = name
         print(f'flowcam: {name}', file=sys.stderr)
 
     def on_note(self, text: str) -> None:
         """See Listener."""
+        if self._stage == _PLANNING:
+            print(f'flowcam: {text}', file=sys.stderr)
 
     def on_frame(self, number: int, expected: int | None) -> None:
         """See Listener."""
@@ -59,6 +68,8 @@ class StageBar:
 
     def on_note(self, text: str) -> None:
         """See Listener."""
+        if self._stage == _PLANNING:
+            self._bar.console.print(f'flowcam: {text}', highlight=False)
         self._bar.update(self._task, description=f'{self._stage}: {text}')
 
     def on_frame(self, number: int, expected: int | None) -> None:

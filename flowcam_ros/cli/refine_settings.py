@@ -14,24 +14,33 @@ from flowcam_ros.settings import build, parse_assignments
 
 
 def resolve_refine_config(
-    file: Path | None, assignments: Iterable[str], intrinsics: str | None
+    file: Path | None,
+    assignments: Iterable[str],
+    intrinsics: str | None,
+    memory_gb: float | None = None,
+    engine: str | None = None,
 ) -> RefineRunConfig:
-    """Return the defaults changed by a file, then by ``key=value``, then by ``--intrinsics``.
+    """Return the defaults changed by a file, then by ``key=value``, then by options of their own.
 
     A ROS parameter file may hold the options of the node `refine`, too; they mean nothing here.
 
     Raises:
         ConfigError: the file cannot be read, or an option is unknown or out of range.
-        UsageError: ``--intrinsics`` and ``--set intrinsics.mode`` contradict each other.
+        UsageError: such an option and ``--set`` contradict each other.
     """
     values = read_options(file, 'refine', RefineNodeConfig, RefineRunConfig)
     assigned = parse_assignments(assignments)
     values.update(assigned)
-    if intrinsics is not None:
-        other = assigned.get('intrinsics.mode', intrinsics)
-        if other != intrinsics:
-            raise UsageError(
-                f'--intrinsics {intrinsics} and --set intrinsics.mode={other} contradict'
-            )
-        values['intrinsics.mode'] = intrinsics
+    named = (
+        ('--intrinsics', 'intrinsics.mode', intrinsics),
+        ('--memory-gb', 'memory_gb', memory_gb),
+        ('--engine', 'windows.engine', engine),
+    )
+    for option, key, value in named:
+        if value is None:
+            continue
+        other = assigned.get(key, value)
+        if other != value:
+            raise UsageError(f'{option} {value} and --set {key}={other} contradict')
+        values[key] = value
     return build(RefineRunConfig, values)

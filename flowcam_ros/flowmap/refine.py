@@ -21,6 +21,8 @@ from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.free_memory import give_memory_back
+from flowcam_ros.flowmap.memory_model import Recording
+from flowcam_ros.flowmap.memory_plan import plan_memory
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished
@@ -36,6 +38,7 @@ from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.flowmap.window_stage import optimise_windows
+from flowcam_ros.flowmap.windows import thinned
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.odometry.device import choose_device, use_threads
@@ -110,6 +113,10 @@ class Refiner:
         frames = _Believed(frames, config.intrinsics.mode == 'unknown')
         tell('reading')
         store, records = self._choose(frames, work / 'frames', expected)
+        network = store.index.network
+        plan = plan_memory(Recording(len(store), network.width * network.height), config)
+        self._listener.on_note(plan.words(len(store)))
+        config = plan.config
         tell('matching')
         found = find_correspondences(store, config, self._device, self._listener.on_note)
         if not found.pairs:
@@ -122,7 +129,8 @@ class Refiner:
         give_memory_back()
         show(preview_of_flow(store, flow))
         tell('adjusting')
-        tracks = of_frames(joined(found.followed, found.matched), flow.reached)
+        tracks = thinned(joined(found.followed, found.matched), plan.thinned)
+        tracks = of_frames(tracks, flow.reached)
         camera = store.index.tracking
         polished = polish_flow(camera, tracks, flow, config, self._listener.on_polish)
         give_memory_back()

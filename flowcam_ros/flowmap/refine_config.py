@@ -48,6 +48,13 @@ class RefineConfig:
     threads: int = option(
         2, 'Groups of frames that the CPU works on side by side.', unit='threads', ge=1, le=64
     )
+    memory_gb: float = option(
+        0.0,
+        'Memory that may be used; what does not fit is worked on in smaller parts. 0: no limit.',
+        unit='GB',
+        ge=0.0,
+        le=100000.0,
+    )
     seed: int = option(0, 'Of everything that is drawn by chance.', ge=0, le=2**31 - 1)
     intrinsics: IntrinsicsConfig = group(IntrinsicsConfig)
     frames: FrameChoiceConfig = group(FrameChoiceConfig)

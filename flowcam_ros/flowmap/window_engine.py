@@ -50,10 +50,14 @@ class LocalEngine:
         return done
 
 
-def _ray_engine() -> WindowEngine:
+def _ray_engine(window_bytes: float) -> WindowEngine:
     from flowcam_ros.flowmap.ray_engine import RayEngine
 
-    return RayEngine()
+    return RayEngine(int(window_bytes))
 
 
-ENGINES: dict[str, Callable[[], WindowEngine]] = {'local': LocalEngine, 'ray': _ray_engine}
+# Made with the memory that the work on one window takes, bytes.
+ENGINES: dict[str, Callable[[float], WindowEngine]] = {
+    'local': lambda _: LocalEngine(),
+    'ray': _ray_engine,
+}

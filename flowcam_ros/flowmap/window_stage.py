@@ -13,6 +13,7 @@ from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.flow_stage import FlowStage, LensStart, optimise_flow, start_lens
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.joined_windows import joined_flow
+from flowcam_ros.flowmap.memory_model import Recording, estimate
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.window_engine import ENGINES
@@ -40,7 +41,10 @@ def optimise_windows(
     if len(windows) == 1:
         return optimise_flow(start, store, found, config, device, listener)
     jobs = _jobs(windows, store, found, start, config)
-    outcomes = ENGINES[config.windows.engine]().run(jobs, len(windows), listener)
+    network = store.index.network
+    longest = Recording(len(windows[0]), network.width * network.height)
+    engine = ENGINES[config.windows.engine](estimate(longest, config).optimising)
+    outcomes = engine.run(jobs, len(windows), listener)
     good = [o for o in outcomes if not isinstance(o, SequenceError)]
     for frames, outcome in zip(windows, outcomes, strict=True):
         if isinstance(outcome, SequenceError):

@@ -52,6 +52,16 @@ def tracks_of(
     return part, number.astype(np.int64)
 
 
+def thinned(tracks: Tracks, one_of: int) -> Tracks:
+    """Return one of so many points, with all that sees it; all for 1."""
+    if one_of == 1:
+        return tracks
+    kept = tracks.point % one_of == 0
+    return Tracks(
+        tracks.point[kept] // one_of, tracks.frame[kept], tracks.pixel[kept], tracks.sigma[kept]
+    )
+
+
 def correspondences_in(
     found: Correspondences, frames: range
 ) -> tuple[Correspondences, Int64[np.ndarray, ' p']]:
