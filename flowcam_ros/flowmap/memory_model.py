@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much memory a refinement takes, from the size of what it works on.
 
-Fitted to measurements (``python -m benchmarks.refine_memory``); recordings differ in how much
+Fitted to measurements (``python -m benchmarks.refine_growth``); recordings differ in how much
 corresponds in them and in how much of the world they see, so the estimate is for rich ones.
 """
 

@@ -119,6 +119,7 @@ class Refiner:
         config = plan.config
         tell('matching')
         found = find_correspondences(store, config, self._device, self._listener.on_note)
+        give_memory_back()
         if not found.pairs:
             raise SequenceError(
                 'no two chosen frames show the same place: nothing to reconstruct; '
