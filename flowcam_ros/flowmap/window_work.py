@@ -14,6 +14,7 @@ from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.dense_stage import aligned
 from flowcam_ros.flowmap.flow_stage import LensStart, optimise_flow
 from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.free_memory import give_memory_back
 from flowcam_ros.flowmap.polish_stage import polish_flow
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.refine_config import RefineConfig
@@ -82,6 +83,7 @@ def work_on(job: WindowJob, listener: Listener) -> WindowResult:
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
     flow = optimise_flow(job.start, store, job.found, config, device, listener)
+    give_memory_back()
     tracks, kept = tracks_of(joined(job.found.followed, job.found.matched), flow.reached)
     polished = polish_flow(store.index.tracking, tracks, flow, config, listener.on_polish)
     maps, _ = aligned(flow.maps, polished)
