@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flowcam_ros.errors import ConfigError, FlowcamError, SequenceError
+from flowcam_ros.flowmap.free_memory import share_one_heap
 from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
@@ -113,6 +114,7 @@ class RayEngine:
 def _work(job: WindowJob) -> tuple[WindowOutcome | FlowcamError, list[StepReport]]:
     """Work on a window in a process of the cluster."""
     use_threads(1)
+    share_one_heap()
     notes = _Notes()
     try:
         return work_on(job, notes), notes.steps

@@ -20,7 +20,7 @@ from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
-from flowcam_ros.flowmap.free_memory import give_memory_back
+from flowcam_ros.flowmap.free_memory import give_memory_back, share_one_heap
 from flowcam_ros.flowmap.memory_model import Recording
 from flowcam_ros.flowmap.memory_plan import plan_memory
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
@@ -80,7 +80,7 @@ class Refinement:
 class Refiner:
     """Refines recordings with one configuration; knows nothing of ROS or of output files.
 
-    Making one sets torch's own thread count of the process to one.
+    Making one sets torch's own thread count of the process to one, and lets threads share a heap.
 
     Args:
         config: all options.
@@ -92,6 +92,7 @@ class Refiner:
         self._listener = listener
         self._device = choose_device(config.device)
         use_threads(1)  # frames are worked on side by side instead
+        share_one_heap()
 
     def refine(self, frames: Iterable[Frame], work: Path, expected: int | None) -> Refinement:
         """Return the reconstruction of a recording.
