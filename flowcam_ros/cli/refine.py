@@ -43,6 +43,13 @@ class Intrinsics(str, Enum):
     UNKNOWN = 'unknown'
 
 
+class Engine(str, Enum):
+    """Who works on the windows of a long recording, as ``windows.engine`` has it."""
+
+    LOCAL = 'local'
+    RAY = 'ray'
+
+
 def refine(
     source: InputArgument,
     output: Annotated[Path, typer.Option(metavar='DIR', help='New folder for all results.')],
@@ -58,6 +65,17 @@ def refine(
         typer.Option(
             metavar='DIR',
             help='Folder written by flowcam odometry for the same recording, to start from.',
+        ),
+    ] = None,
+    memory_gb: Annotated[
+        float | None,
+        typer.Option(metavar='GB', help='Memory that may be used; 0, the default, sets no limit.'),
+    ] = None,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(
+            metavar='ENGINE',
+            help='local (the default), or ray: windows of a long recording side by side.',
         ),
     ] = None,
     config: ConfigOption = None,
@@ -132,6 +150,8 @@ def refine(
         None if intrinsics is None else intrinsics.value,
         kept_in,
         None if odometry is None else str(odometry),
+        memory_gb,
+        None if engine is None else engine.value,
     )
     from flowcam_ros.cli.interrupts import interrupts_after_steps
     from flowcam_ros.runs.refine import refine_recording

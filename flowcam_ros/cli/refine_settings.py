@@ -19,6 +19,8 @@ def resolve_refine_config(
     intrinsics: str | None,
     cache: str | None = None,
     odometry: str | None = None,
+    memory_gb: float | None = None,
+    engine: str | None = None,
 ) -> RefineRunConfig:
     """Return the defaults changed by a file, by ``key=value``, and by options with a flag.
 
@@ -29,7 +31,9 @@ def resolve_refine_config(
         assignments: of ``--set``.
         intrinsics: of ``--intrinsics``.
         cache: of ``--cache``; '' for ``--no-cache``.
-        odometry: what ``--odometry`` says; None without it.
+        odometry: of ``--odometry``.
+        memory_gb: of ``--memory-gb``.
+        engine: of ``--engine``.
 
     Raises:
         ConfigError: the file cannot be read, or an option is unknown or out of range.
@@ -42,6 +46,8 @@ def resolve_refine_config(
         ('--intrinsics', 'intrinsics.mode', intrinsics),
         ('--cache', 'cache.folder', cache),
         ('--odometry', 'odometry', odometry),
+        ('--memory-gb', 'memory_gb', memory_gb),
+        ('--engine', 'windows.engine', engine),
     )
     for flag, name, value in flags:
         if value is None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,46 @@ class FlowStage:
     network: Mapping[str, Tensor] | None = None
 
 
+@dataclass(frozen=True)
+class LensStart:
+    """What is known of the lens before the optimisation.
+
+    Attributes:
+        lens: of the tracking pictures.
+        log_sigma: of the logarithm of its focal length; 0 if it is known.
+        search: how it was found; None if it was given.
+    """
+
+    lens: Lens
+    log_sigma: float
+    search: LensSearch | None
+
+
+def start_lens(
+    camera: CameraModel,
+    found: Correspondences,
+    config: RefineConfig,
+    tell: Callable[[str], None],
+) -> LensStart:
+    """Return the calibration as far as it is believed, or what the pictures say.
+
+    Args:
+        camera: of the tracking pictures.
+        found: what corresponds in them.
+        config: says what of the calibration is believed.
+        tell: told in words what begins.
+    """
+    lens = Lens.of_camera(camera)
+    if config.intrinsics.mode == 'unknown':
+        tell('lens')
+        search = search_lens(found.pairs, camera.height, camera.width, config.seed)
+        return LensStart(_found_lens(lens, search, camera), search.log_sigma, search)
+    log_sigma = _CALIBRATION_SIGMA if config.intrinsics.mode == 'refine' else 0.0
+    return LensStart(lens, log_sigma, None)
+
+
 def optimise_flow(
+    start: LensStart,
     store: FrameStore,
     found: Correspondences,
     config: RefineConfig,
@@ -74,6 +113,7 @@ def optimise_flow(
     """Fit the depth model to what is known of depth, then to all flow.
 
     Args:
+        start: what is known of the lens.
         store: the chosen frames.
         found: what corresponds in them.
         config: all options.
@@ -88,20 +128,11 @@ def optimise_flow(
         SequenceError: no pair has parallax, so there is no depth to find; or the path does not
             fit.
     """
-    camera = store.index.tracking
-    lens, log_sigma = Lens.of_camera(camera), 0.0
-    search = None
-    if config.intrinsics.mode == 'unknown':
-        listener.on_note('lens')
-        search = search_lens(found.pairs, camera.height, camera.width, config.seed)
-        lens, log_sigma = _found_lens(lens, search, camera), search.log_sigma
-    elif config.intrinsics.mode == 'refine':
-        log_sigma = _CALIBRATION_SIGMA
-    targets = depth_targets(store, found, lens, config, path, device, listener.on_note)
+    targets = depth_targets(store, found, start.lens, config, path, device, listener.on_note)
     sources = _sources(store, found, config, device, listener)
 
     def scene_of() -> FlowMapScene:
-        return _scene(store, found, config, lens, log_sigma, sources, device)
+        return _scene(store, found, config, start, sources, device)
 
     scene = scene_of()
     workers = config.threads if device.type == 'cpu' else 1
@@ -121,7 +152,7 @@ def optimise_flow(
         Lens(lens.numbers.detach().double().cpu(), lens.aspect),
         poses.double().cpu(),
         reached,
-        search,
+        start.search,
         scene.model.weights(),
     )
 
@@ -169,8 +200,7 @@ def _scene(
     store: FrameStore,
     found: Correspondences,
     config: RefineConfig,
-    lens: Lens,
-    log_sigma: float,
+    start: LensStart,
     sources: dict[str, tuple[LinkSource, float]],
     device: torch.device,
 ) -> FlowMapScene:
@@ -179,7 +209,7 @@ def _scene(
     return FlowMapScene(
         DEPTH_MODELS[config.model.depth](config.model, pictures, device),
         MatchWeights().to(device) if _learns_trust(config) else None,
-        FocalModel(lens, log_sigma, device),
+        FocalModel(start.lens, start.log_sigma, device),
         edges,
         POSE_MODELS[config.model.poses](edges, len(store), device),
         sources,

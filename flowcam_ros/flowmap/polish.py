@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from flowcam_ros.correspondence.tracks import Tracks
@@ -47,6 +47,7 @@ class Polished:
         lens: of the tracking pictures.
         focal_log_sigma: standard deviation of the logarithm of the focal length; 0 if known.
         points: (p, 3) in the world, those that hold.
+        number: (p,) of each point in the tracks that were given.
         tracks: their observations.
         error_px: (m,) distance of each observation from its point, pixels.
         scale: factor by which errors exceed what the tracks say about themselves.
@@ -58,6 +59,7 @@ class Polished:
     lens: Lens
     focal_log_sigma: float
     points: Float[np.ndarray, 'p 3']
+    number: Int64[np.ndarray, ' p']
     tracks: Tracks
     error_px: Float[np.ndarray, ' m']
     scale: float
@@ -106,7 +108,7 @@ def polish(
     problem = BundleProblem(charts, observations_of(good, poses.device), prior)
     fit = adjust(problem, state, config.steps, told('inliers'))
     share = 1.0 - len(good) / max(len(tracks), 1)
-    return _result(problem, fit, charts, good, prior, share)
+    return _result(problem, fit, charts, good, old, prior, share)
 
 
 def _result(
@@ -114,6 +116,7 @@ def _result(
     fit: BundleFit,
     charts: Charts,
     tracks: Tracks,
+    number: Int64[np.ndarray, ' p'],
     prior: LensPrior,
     rejected: float,
 ) -> Polished:
@@ -123,6 +126,7 @@ def _result(
         at.state.lens,
         _focal_log_sigma(problem, fit, prior),
         charts.world(at.state.points).cpu().numpy(),
+        number,
         tracks,
         at.residual[:, :2].norm(dim=-1).cpu().numpy(),
         fit.scale,

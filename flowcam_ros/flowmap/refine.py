@@ -18,11 +18,12 @@ from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
 from flowcam_ros.flowmap.depth_start import check_start
-from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow
+from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
+from flowcam_ros.flowmap.free_memory import give_memory_back, share_one_heap
 from flowcam_ros.flowmap.kept_frames import (
     FRAMES,
     emptied,
@@ -30,10 +31,13 @@ from flowcam_ros.flowmap.kept_frames import (
     keep_records,
     kept_frames,
 )
+from flowcam_ros.flowmap.memory_model import Recording
+from flowcam_ros.flowmap.memory_plan import plan_memory
 from flowcam_ros.flowmap.metric import MetricScale, to_metres
 from flowcam_ros.flowmap.online_path import OnlinePath, TrackedFrames
 from flowcam_ros.flowmap.placing import PlacedFrame
-from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
+from flowcam_ros.flowmap.polish import Polished
+from flowcam_ros.flowmap.polish_stage import polish_flow
 from flowcam_ros.flowmap.previews import (
     preview_of_flow,
     preview_of_polished,
@@ -44,6 +48,8 @@ from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.track_depth import of_frames
+from flowcam_ros.flowmap.window_stage import optimise_windows
+from flowcam_ros.flowmap.windows import thinned
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.odometry.device import choose_device, use_threads
@@ -85,7 +91,7 @@ class Refinement:
 class Refiner:
     """Refines recordings with one configuration; knows nothing of ROS or of output files.
 
-    Making one sets torch's own thread count of the process to one.
+    Making one sets torch's own thread count of the process to one, and lets threads share a heap.
 
     Args:
         config: all options.
@@ -101,6 +107,7 @@ class Refiner:
         self._cache = cache
         self._device = choose_device(config.device)
         use_threads(1)  # frames are worked on side by side instead
+        share_one_heap()
 
     def refine(
         self,
@@ -137,20 +144,32 @@ class Refiner:
         tracked = TrackedFrames(frames, config) if seeks else None
         store, records = self._choose(tracked or frames, work, expected)
         path = path if tracked is None else tracked.path()
+        network = store.index.network
+        plan = plan_memory(Recording(len(store), network.width * network.height), config)
+        self._listener.on_note(plan.words(len(store)))
+        config = plan.config
         tell('matching')
         found = find_correspondences(
             store, config, self._device, self._listener.on_note, self._cache
         )
+        give_memory_back()
         if not found.pairs:
             raise SequenceError(
                 'no two chosen frames show the same place: nothing to reconstruct; '
                 'record with more overlap, or look at the pictures'
             )
         tell('optimising')
-        flow = optimise_flow(store, found, config, self._device, self._listener, checkpoints, path)
+        flow = optimise_windows(
+            store, found, config, self._device, self._listener, checkpoints, path
+        )
+        give_memory_back()
         show(preview_of_flow(store, flow))
         tell('adjusting')
-        polished = self._polish(store, found, flow)
+        tracks = thinned(joined(found.followed, found.matched), plan.thinned)
+        tracks = of_frames(tracks, flow.reached)
+        camera = store.index.tracking
+        polished = polish_flow(camera, tracks, flow, config, self._listener.on_polish)
+        give_memory_back()
         polished, scale = to_metres(store, polished)
         show(preview_of_polished(store, polished))
         tell('depth')
@@ -176,35 +195,6 @@ class Refiner:
         store = writer.finish()
         keep_records(folder, records)
         return store, records
-
-    def _polish(self, store: FrameStore, found: Correspondences, flow: FlowStage) -> Polished:
-        config = self._config
-        camera = store.index.tracking
-        mode = config.intrinsics.mode
-        prior = lens_prior(
-            flow.lens,
-            mode == 'known',
-            config.intrinsics.centre and mode == 'unknown',
-            (camera.width, camera.height),
-            config.polish,
-        )
-        polished = polish(
-            of_frames(joined(found.followed, found.matched), flow.reached),
-            flow.maps,
-            flow.lens,
-            flow.poses,
-            prior,
-            config.polish,
-            self._listener.on_polish,
-        )
-        held = int(polished.held.sum())
-        if held < _MIN_FRAMES:
-            raise SequenceError(
-                f'the adjustment holds {held} of {len(store)} frames: what corresponds in them '
-                'does not fit one rigid scene. Mask what moves, record more slowly and with more '
-                'overlap, or give the optimiser more steps'
-            )
-        return from_first_camera(polished)
 
 
 def _too_few(records: list[FrameRecord]) -> str:
