@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcam_ros.correspondence.pairs import PairMatches
 from flowcam_ros.errors import SequenceError
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
@@ -139,7 +140,7 @@ def _learns_trust(config: RefineConfig) -> bool:
     return config.model.weights and config.model.depth == 'network'
 
 
-def _by_parallax(found: Correspondences) -> list:
+def _by_parallax(found: Correspondences) -> list[PairMatches]:
     telling = telling_pairs(found.pairs)
     ids = {id(p) for p in telling}
     return [*telling, *(p for p in found.pairs if id(p) not in ids)]

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +33,6 @@ from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.geometry.frame import Frame
-from flowcam_ros.geometry.usual_camera import usual_camera
 from flowcam_ros.odometry.device import choose_device, use_threads
 
 _MIN_FRAMES = 2
@@ -91,7 +89,9 @@ class Refiner:
         """Return the reconstruction of a recording.
 
         Args:
-            frames: can be iterated twice: frames left out are placed in a second pass.
+            frames: can be iterated twice: frames left out are placed in a second pass. Their
+                camera is where the search begins if the intrinsics are unknown; see
+                ``SequenceOptions.assume_camera``.
             work: an empty folder for what does not fit in memory; needed as long as the result.
             expected: number of frames, if known.
 
@@ -104,7 +104,6 @@ class Refiner:
         show = self._listener.on_reconstruction
         torch.manual_seed(config.seed)
         frames = ToldFrames(frames, self._listener, expected)
-        frames = _Believed(frames, config.intrinsics.mode == 'unknown')
         tell('reading')
         store, records = self._choose(frames, work / 'frames', expected)
         tell('matching')
@@ -179,21 +178,3 @@ def _too_few(records: list[FrameRecord]) -> str:
         f'{counts[Fate.CHOSEN]} of {len(records)} frames can be used, and refining takes at least '
         f'{_MIN_FRAMES} that differ' + (f': {", ".join(reasons)}{problem}' if reasons else '')
     )
-
-
-class _Believed:
-    """The frames with the calibration that is to be believed: theirs, or a guess.
-
-    Measured depth is not used with a guess: it could not be laid over the picture.
-    """
-
-    def __init__(self, frames: Iterable[Frame], unknown: bool) -> None:
-        self._frames = frames
-        self._unknown = unknown
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._frames:
-            if self._unknown:
-                camera = usual_camera(frame.camera.width, frame.camera.height)
-                frame = dataclasses.replace(frame, camera=camera, depth=None, right=None)
-            yield frame

@@ -68,7 +68,7 @@ def refine_recording(
     Raises:
         FlowcamError: the input cannot be used, or the output not be written.
     """
-    if config.intrinsics.mode == 'unknown' and options.camera is None:
+    if config.intrinsics.mode == 'unknown':
         options = dataclasses.replace(options, assume_camera=True)
     sequence = open_sequence(source, options)
     with new_folder(output) as folder:
