@@ -27,14 +27,6 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def peak_memory_mb() -> float:
-    """Return the largest resident memory of this process so far, in units of 10^6 bytes.
-
-    Not from ``getrusage``, which counts what the parent had when it started this process.
-    """
-    return int(_field('/proc/self/status', 'VmHWM').split()[0]) * 1024e-6
-
-
 def _field(path: str, name: str) -> str:
     for line in Path(path).read_text(encoding='utf-8').splitlines():
         key, _, value = line.partition(':')

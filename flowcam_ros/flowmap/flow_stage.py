@@ -15,6 +15,7 @@ from flowcam_ros.errors import SequenceError
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.divergence import divergence_told
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.frame_store import FrameStore
@@ -65,6 +66,7 @@ def optimise_flow(
 
     Raises:
         SequenceError: no pair has parallax, so there is no depth to find.
+        FlowcamError: the optimisation diverged.
     """
     camera = store.index.tracking
     lens, log_sigma = Lens.of_camera(camera), 0.0
@@ -87,9 +89,10 @@ def optimise_flow(
     scene = _scene(store, found, config, lens, log_sigma, device)
     workers = config.threads if device.type == 'cpu' else 1
     optimizer = Optimizer(scene, config.optimizer, listener.on_step, workers, config.seed)
-    optimizer.fit_depth(TwoViewTargets(views, device))
-    optimizer.fit_flow()
-    maps, lens, tree, poses = optimizer.result()
+    with divergence_told():
+        optimizer.fit_depth(TwoViewTargets(views, device))
+        optimizer.fit_flow()
+        maps, lens, tree, poses = optimizer.result()
     reached = np.zeros(len(store), bool)
     reached[tree.order] = True
     return FlowStage(

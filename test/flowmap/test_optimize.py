@@ -10,8 +10,10 @@ import pytest
 import torch
 from exact_views import HEIGHT, WIDTH, ExactViews, aligned, lens, pose_errors, walk
 
+from flowcam_ros.errors import FlowcamError
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.divergence import divergence_told
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.lens_search import telling_pairs
@@ -154,3 +156,15 @@ def test_no_steps_at_all_are_allowed(views: ExactViews) -> None:
     optimizer.fit_depth(targets_of(views))
     optimizer.fit_flow()
     assert optimizer.result()[3].shape == (5, 4, 4)
+
+
+def test_running_away_ends_in_one_clear_line(views: ExactViews) -> None:
+    wild = dataclasses.replace(SHORT, start_rate=100.0, rate=100.0)
+    optimizer = Optimizer(scene_of(views), wild, lambda _report: None)
+    with (
+        pytest.raises(FlowcamError, match=r'diverged.*optimizer\.rate') as caught,
+        divergence_told(),
+    ):
+        optimizer.fit_depth(targets_of(views))
+        optimizer.fit_flow()
+    assert '\n' not in str(caught.value)
