@@ -9,6 +9,7 @@ import platform
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,14 @@ def describe_machine() -> dict[str, str]:
         'python': platform.python_version(),
         'commit': _commit(),
     }
+
+
+def machine_line(machine: Mapping[str, str]) -> str:
+    """Return on what it ran, in a line."""
+    return (
+        f'{machine["processor"]}, {machine["cores"]} cores, {machine["memory"]}, Python '
+        f'{machine["python"]}, commit {machine["commit"]}'
+    )
 
 
 def _field(path: str, name: str) -> str:
