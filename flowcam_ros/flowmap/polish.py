@@ -103,10 +103,10 @@ def polish(
     problem = BundleProblem(charts, observations_of(good, poses.device), prior)
     fit = adjust(problem, state, config.steps, partial(on_step, 'inliers'))
     share = 1.0 - len(good) / max(len(tracks), 1)
-    return _result(problem, fit, charts, good, prior, share)
+    return result_of(problem, fit, charts, good, prior, share)
 
 
-def _result(
+def result_of(
     problem: BundleProblem,
     fit: BundleFit,
     charts: Charts,
@@ -114,6 +114,7 @@ def _result(
     prior: LensPrior,
     rejected: float,
 ) -> Polished:
+    """Return an adjustment as a result."""
     at = fit.at
     return Polished(
         at.state.poses,

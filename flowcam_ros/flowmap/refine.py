@@ -12,6 +12,7 @@ import torch
 
 from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.bundle_problem import LensPrior
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
 from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow
@@ -19,7 +20,7 @@ from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
-from flowcam_ros.flowmap.metric import MetricScale, to_metres
+from flowcam_ros.flowmap.metric_polish import in_metres
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
 from flowcam_ros.flowmap.previews import (
@@ -31,8 +32,10 @@ from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
+from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.geometry.frame import Frame
+from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.odometry.device import choose_device, use_threads
 
 _MIN_FRAMES = 2
@@ -85,7 +88,13 @@ class Refiner:
         self._device = choose_device(config.device)
         use_threads(1)  # frames are worked on side by side instead
 
-    def refine(self, frames: Iterable[Frame], work: Path, expected: int | None) -> Refinement:
+    def refine(
+        self,
+        frames: Iterable[Frame],
+        work: Path,
+        expected: int | None,
+        known_path: Trajectory | None = None,
+    ) -> Refinement:
         """Return the reconstruction of a recording.
 
         Args:
@@ -94,6 +103,8 @@ class Refiner:
                 ``SequenceOptions.assume_camera``.
             work: an empty folder for what does not fit in memory; needed as long as the result.
             expected: number of frames, if known.
+            known_path: in metres, of something that the camera is fixed to, by the clock of the
+                frames; tells the scale where no measured depth does.
 
         Raises:
             SequenceError: too few frames can be used, nothing corresponds in them, or no rigid
@@ -117,8 +128,12 @@ class Refiner:
         flow = optimise_flow(store, found, config, self._device, self._listener)
         show(preview_of_flow(store, flow))
         tell('adjusting')
-        polished = self._polish(store, found, flow)
-        polished, scale = to_metres(store, polished)
+        prior = self._prior(store, flow)
+        polished = self._polish(found, flow, prior)
+        known_path = known_path if config.scale.odometry else None
+        polished, scale = in_metres(
+            store, polished, known_path, prior, config.polish, self._listener.on_polish
+        )
         show(preview_of_polished(store, polished))
         tell('depth')
         depth = dense_maps(store, flow, polished, config, work / 'depth', self._listener.on_note)
@@ -139,32 +154,34 @@ class Refiner:
             raise SequenceError(_too_few(records))
         return writer.finish(), records
 
-    def _polish(self, store: FrameStore, found: Correspondences, flow: FlowStage) -> Polished:
+    def _prior(self, store: FrameStore, flow: FlowStage) -> LensPrior:
         config = self._config
         camera = store.index.tracking
         mode = config.intrinsics.mode
-        prior = lens_prior(
+        return lens_prior(
             flow.lens,
             mode == 'known',
             config.intrinsics.centre and mode == 'unknown',
             (camera.width, camera.height),
             config.polish,
         )
+
+    def _polish(self, found: Correspondences, flow: FlowStage, prior: LensPrior) -> Polished:
         polished = polish(
             of_frames(joined(found.followed, found.matched), flow.reached),
             flow.maps,
             flow.lens,
             flow.poses,
             prior,
-            config.polish,
+            self._config.polish,
             self._listener.on_polish,
         )
         held = int(polished.held.sum())
         if held < _MIN_FRAMES:
             raise SequenceError(
-                f'the adjustment holds {held} of {len(store)} frames: what corresponds in them '
-                'does not fit one rigid scene. Mask what moves, record more slowly and with more '
-                'overlap, or give the optimiser more steps'
+                f'the adjustment holds {held} of {len(flow.poses)} frames: what corresponds in '
+                'them does not fit one rigid scene. Mask what moves, record more slowly and with '
+                'more overlap, or give the optimiser more steps'
             )
         return from_first_camera(polished)
 

@@ -17,7 +17,7 @@ from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
 from flowcam_ros.flowmap.evidence import Level, Verdict
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
-from flowcam_ros.runs.recorded_odometry import recorded_odometry
+from flowcam_ros.runs.recorded_odometry import known_path, recorded_odometry
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
 from flowcam_ros.runs.refine_report import as_json, refine_report
@@ -74,7 +74,9 @@ def refine_recording(
     with new_folder(output) as folder:
         log = RefineLog(listener)
         work = folder / _WORK
-        refinement = Refiner(config, log).refine(sequence, work, sequence.expected_frames())
+        refinement = Refiner(config, log).refine(
+            sequence, work, sequence.expected_frames(), known_path(sequence)
+        )
         log.on_stage('writing')
         odometry = recorded_odometry(sequence, refinement.reconstruction)
         written = write_reconstruction(
@@ -94,12 +96,18 @@ def refine_recording(
 def summary(output: Path, outcome: RefineOutcome) -> str:
     """Return in a line what was written and what to think of it."""
     result = outcome.refinement.reconstruction
-    scale = 'unknown' if result.scale_source == 'none' else f'from {result.scale_source}'
     return (
         f'{output}: {len(result.trajectory)} frames, {int(result.chosen.sum())} optimised, '
-        f'focal length {result.camera.fx:.1f} pixels, scale {scale}, '
+        f'focal length {result.camera.fx:.1f} pixels, {_scale_words(outcome.refinement)}, '
         f'verdict: {outcome.verdict.level.value}; see {output / REPORT}'
     )
+
+
+def _scale_words(refinement: Refinement) -> str:
+    source, scale = refinement.reconstruction.scale_source, refinement.scale
+    if source == 'none' or scale is None:
+        return 'up to scale (lengths are no metres)'
+    return f'in metres (scale from {source}, sure to {100 * scale.sigma:.1f} %)'
 
 
 def warnings(outcome: RefineOutcome) -> list[str]:
