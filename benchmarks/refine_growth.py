@@ -15,14 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.arguments import default_output
-from benchmarks.machine import describe_machine
+from benchmarks.arguments import default_output, run_main
+from benchmarks.machine import describe_machine, machine_line
 from benchmarks.process import WorkerFailed
-from benchmarks.refine.report import machine_line
 from benchmarks.refine.run import run_worker
 from benchmarks.refine.system import INTRINSICS, Job
 from flowcam_ros.cli.refine_settings import resolve_refine_config
-from flowcam_ros.errors import FlowcamError
 from flowcam_ros.export.atomic import check_new_file, write_text
 from flowcam_ros.export.json_file import dumps
 from flowcam_ros.sequences.record import record_bag
@@ -32,7 +30,6 @@ _SEQUENCE = 'synthetic:walk?fps=6&noise=2&depth=false'
 _LENGTHS = [25, 50, 100, 200, 400]
 # However little the camera moves, each frame is chosen.
 _EVERY_FRAME = 'frames.step=0.001'
-_INTERRUPTED = 130
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -208,11 +205,4 @@ def _lengths(text: str) -> list[int]:
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except FlowcamError as error:
-        print(f'refine_growth: error: {error}', file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print('refine_growth: interrupted; nothing was saved', file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+    run_main('refine_growth', main)

@@ -10,11 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcam_ros.correspondence.pairs import PairMatches
 from flowcam_ros.errors import SequenceError
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.divergence import divergence_told
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.frame_store import FrameStore
@@ -75,6 +77,7 @@ def optimise_flow(
     Raises:
         OutputError: a checkpoint cannot be written, or is damaged.
         SequenceError: no pair has parallax, so there is no depth to find.
+        FlowcamError: the optimisation diverged.
     """
     camera = store.index.tracking
     lens, log_sigma = Lens.of_camera(camera), 0.0
@@ -99,9 +102,10 @@ def optimise_flow(
     optimizer = Optimizer(
         scene, config.optimizer, listener.on_step, workers, config.seed, checkpoints
     )
-    optimizer.fit_depth(TwoViewTargets(views, device))
-    optimizer.fit_flow()
-    maps, lens, tree, poses = optimizer.result()
+    with divergence_told():
+        optimizer.fit_depth(TwoViewTargets(views, device))
+        optimizer.fit_flow()
+        maps, lens, tree, poses = optimizer.result()
     reached = np.zeros(len(store), bool)
     reached[tree.order] = True
     return FlowStage(
@@ -152,7 +156,7 @@ def _learns_trust(config: RefineConfig) -> bool:
     return config.model.weights and config.model.depth == 'network'
 
 
-def _by_parallax(found: Correspondences) -> list:
+def _by_parallax(found: Correspondences) -> list[PairMatches]:
     telling = telling_pairs(found.pairs)
     ids = {id(p) for p in telling}
     return [*telling, *(p for p in found.pairs if id(p) not in ids)]

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from flowcam_ros.correspondence.cache import Cache
 from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.bundle_problem import LensPrior
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
@@ -29,7 +29,7 @@ from flowcam_ros.flowmap.kept_frames import (
     keep_records,
     kept_frames,
 )
-from flowcam_ros.flowmap.metric import MetricScale, to_metres
+from flowcam_ros.flowmap.metric_polish import in_metres
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
 from flowcam_ros.flowmap.previews import (
@@ -41,9 +41,10 @@ from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
+from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.geometry.frame import Frame
-from flowcam_ros.geometry.usual_camera import usual_camera
+from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.odometry.device import choose_device, use_threads
 
 _MIN_FRAMES = 2
@@ -106,15 +107,20 @@ class Refiner:
         work: Path,
         expected: int | None,
         checkpoints: Checkpoints | None = None,
+        known_path: Trajectory | None = None,
     ) -> Refinement:
         """Return the reconstruction of a recording.
 
         Args:
-            frames: can be iterated twice: frames left out are placed in a second pass.
+            frames: can be iterated twice: frames left out are placed in a second pass. Their
+                camera is where the search begins if the intrinsics are unknown; see
+                ``SequenceOptions.assume_camera``.
             work: a folder for what does not fit in memory; needed as long as the result. What an
                 interrupted refinement of the same frames with the same options left in it is used.
             expected: number of frames, if known.
             checkpoints: where the optimisation is saved as it goes, and goes on from.
+            known_path: in metres, of something that the camera is fixed to, by the clock of the
+                frames; tells the scale where no measured depth does.
 
         Raises:
             SequenceError: too few frames can be used, nothing corresponds in them, or no rigid
@@ -125,7 +131,6 @@ class Refiner:
         show = self._listener.on_reconstruction
         torch.manual_seed(config.seed)
         frames = ToldFrames(frames, self._listener, expected)
-        frames = _Believed(frames, config.intrinsics.mode == 'unknown')
         tell('reading')
         store, records = self._choose(frames, work, expected)
         tell('matching')
@@ -141,8 +146,12 @@ class Refiner:
         flow = optimise_flow(store, found, config, self._device, self._listener, checkpoints)
         show(preview_of_flow(store, flow))
         tell('adjusting')
-        polished = self._polish(store, found, flow)
-        polished, scale = to_metres(store, polished)
+        prior = self._prior(store, flow)
+        polished = self._polish(found, flow, prior)
+        known_path = known_path if config.scale.odometry else None
+        polished, scale = in_metres(
+            store, polished, known_path, prior, config.polish, self._listener.on_polish
+        )
         show(preview_of_polished(store, polished))
         tell('depth')
         depth = dense_maps(store, flow, polished, config, work / 'depth', self._listener.on_note)
@@ -168,32 +177,34 @@ class Refiner:
         keep_records(folder, records)
         return store, records
 
-    def _polish(self, store: FrameStore, found: Correspondences, flow: FlowStage) -> Polished:
+    def _prior(self, store: FrameStore, flow: FlowStage) -> LensPrior:
         config = self._config
         camera = store.index.tracking
         mode = config.intrinsics.mode
-        prior = lens_prior(
+        return lens_prior(
             flow.lens,
             mode == 'known',
             config.intrinsics.centre and mode == 'unknown',
             (camera.width, camera.height),
             config.polish,
         )
+
+    def _polish(self, found: Correspondences, flow: FlowStage, prior: LensPrior) -> Polished:
         polished = polish(
             of_frames(joined(found.followed, found.matched), flow.reached),
             flow.maps,
             flow.lens,
             flow.poses,
             prior,
-            config.polish,
+            self._config.polish,
             self._listener.on_polish,
         )
         held = int(polished.held.sum())
         if held < _MIN_FRAMES:
             raise SequenceError(
-                f'the adjustment holds {held} of {len(store)} frames: what corresponds in them '
-                'does not fit one rigid scene. Mask what moves, record more slowly and with more '
-                'overlap, or give the optimiser more steps'
+                f'the adjustment holds {held} of {len(flow.poses)} frames: what corresponds in '
+                'them does not fit one rigid scene. Mask what moves, record more slowly and with '
+                'more overlap, or give the optimiser more steps'
             )
         return from_first_camera(polished)
 
@@ -207,21 +218,3 @@ def _too_few(records: list[FrameRecord]) -> str:
         f'{counts[Fate.CHOSEN]} of {len(records)} frames can be used, and refining takes at least '
         f'{_MIN_FRAMES} that differ' + (f': {", ".join(reasons)}{problem}' if reasons else '')
     )
-
-
-class _Believed:
-    """The frames with the calibration that is to be believed: theirs, or a guess.
-
-    Measured depth is not used with a guess: it could not be laid over the picture.
-    """
-
-    def __init__(self, frames: Iterable[Frame], unknown: bool) -> None:
-        self._frames = frames
-        self._unknown = unknown
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._frames:
-            if self._unknown:
-                camera = usual_camera(frame.camera.width, frame.camera.height)
-                frame = dataclasses.replace(frame, camera=camera, depth=None, right=None)
-            yield frame
