@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.arguments import names
-from benchmarks.machine import describe_machine
-from benchmarks.refine.report import machine_line
-from benchmarks.refine.run import check_truth
+from benchmarks.arguments import names, run_main
+from benchmarks.comparison import truth_of
+from benchmarks.machine import describe_machine, machine_line
 from flowcam_ros.correspondence.cache import ResultCache
 from flowcam_ros.errors import EvaluationError, FlowcamError
 from flowcam_ros.evaluation.evaluate import evaluate
@@ -53,7 +52,6 @@ _LEGEND = (
     'ATE: RMSE of the position of the frames that take part, after Sim(3) alignment, with the '
     'true positions scaled so that their squares sum to 1. CPU time of all threads.'
 )
-_INTERRUPTED = 130
 _CACHE_BYTES = 10**9
 
 
@@ -116,7 +114,7 @@ def main() -> int:
     """Measure all variants on all recordings and print the table; return the exit code."""
     options = parse()
     for source in options.sequences:
-        check_truth(source)
+        truth_of(source, open_sequence(source))
     rows = []
     for source in options.sequences:
         with TemporaryDirectory() as folder:
@@ -168,8 +166,7 @@ def row(source: str, name: str, settings: Sequence[str], cache: ResultCache) -> 
         except FlowcamError as error:
             print(f'{source}, {name}: {error}', file=sys.stderr)
             return f'| {sequence.name} | {name} |' + ' - |' * 7
-    truth, camera = sequence.ground_truth(), next(iter(sequence)).camera
-    assert truth is not None
+    truth, camera = truth_of(source, sequence), next(iter(sequence)).camera
     return as_row(sequence.name, name, meter.figures, truth, tracking(camera, config))
 
 
@@ -212,11 +209,4 @@ def as_text(rows: Sequence[str], machine: Mapping[str, str], settings: Sequence[
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except FlowcamError as error:
-        print(f'refine_ablation: error: {error}', file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print('refine_ablation: interrupted', file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+    run_main('refine_ablation', main)

@@ -147,11 +147,13 @@ def refine(
     resolved = resolve_refine_config(
         config,
         assign or (),
-        None if intrinsics is None else intrinsics.value,
-        kept_in,
-        None if odometry is None else str(odometry),
-        memory_gb,
-        None if engine is None else engine.value,
+        {
+            '--intrinsics': None if intrinsics is None else intrinsics.value,
+            '--cache': kept_in,
+            '--odometry': None if odometry is None else str(odometry),
+            '--memory-gb': memory_gb,
+            '--engine': None if engine is None else engine.value,
+        },
     )
     from flowcam_ros.cli.interrupts import interrupts_after_steps
     from flowcam_ros.runs.refine import refine_recording

@@ -183,9 +183,10 @@ def shape_targets(
         low, high = np.quantile(seen, (0.01, 0.99))
         # what is far out would rule the mean; halves hold four decimals
         shape[frame] = (seen.clip(low, high) - low) / max(high - low, 1e-9)
-        mask = store.color_usable(frame)
+        mask = store.usable(frame)
         if mask is not None:
-            usable[frame] = mask
+            share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+            usable[frame] = share > 0.999
     return ShapeTargets(torch.from_numpy(shape).to(device), torch.from_numpy(usable).to(device))
 
 

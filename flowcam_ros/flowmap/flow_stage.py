@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcam_ros.correspondence.pairs import PairMatches
 from flowcam_ros.correspondence.registry import make_flow
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_start import depth_targets
+from flowcam_ros.flowmap.divergence import divergence_told
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.flow_links import flow_links
 from flowcam_ros.flowmap.focal_model import FocalModel
@@ -113,7 +115,7 @@ def optimise_flow(
     """Fit the depth model to what is known of depth, then to all flow.
 
     Args:
-        start: what is known of the lens.
+        start: of the lens.
         store: the chosen frames.
         found: what corresponds in them.
         config: all options.
@@ -127,6 +129,7 @@ def optimise_flow(
         ConfigError: a given network cannot be used.
         SequenceError: no pair has parallax, so there is no depth to find; or the path does not
             fit.
+        FlowcamError: the optimisation diverged.
     """
     targets = depth_targets(store, found, start.lens, config, path, device, listener.on_note)
     sources = _sources(store, found, config, device, listener)
@@ -139,12 +142,15 @@ def optimise_flow(
     optimizer = Optimizer(
         scene, config.optimizer, listener.on_step, workers, config.seed, checkpoints
     )
-    for name, known in targets.items():
-        optimizer.fit_depth(known, name)
-    if 'depth' not in targets:
-        take_better_side(scene, scene_of, config.optimizer, listener.on_step, workers, config.seed)
-    optimizer.fit_flow()
-    maps, lens, tree, poses = optimizer.result()
+    with divergence_told():
+        for name, known in targets.items():
+            optimizer.fit_depth(known, name)
+        if 'depth' not in targets:
+            take_better_side(
+                scene, scene_of, config.optimizer, listener.on_step, workers, config.seed
+            )
+        optimizer.fit_flow()
+        maps, lens, tree, poses = optimizer.result()
     reached = np.zeros(len(store), bool)
     reached[tree.order] = True
     return FlowStage(
@@ -222,7 +228,7 @@ def _learns_trust(config: RefineConfig) -> bool:
     return config.model.weights and config.model.depth == 'network'
 
 
-def _by_parallax(found: Correspondences) -> list:
+def _by_parallax(found: Correspondences) -> list[PairMatches]:
     telling = telling_pairs(found.pairs)
     ids = {id(p) for p in telling}
     return [*telling, *(p for p in found.pairs if id(p) not in ids)]

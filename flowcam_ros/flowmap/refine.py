@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +32,11 @@ from flowcam_ros.flowmap.kept_frames import (
 )
 from flowcam_ros.flowmap.memory_model import Recording
 from flowcam_ros.flowmap.memory_plan import plan_memory
-from flowcam_ros.flowmap.metric import MetricScale, to_metres
+from flowcam_ros.flowmap.metric_polish import in_metres
 from flowcam_ros.flowmap.online_path import OnlinePath, TrackedFrames
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished
-from flowcam_ros.flowmap.polish_stage import polish_flow
+from flowcam_ros.flowmap.polish_stage import polish_flow, prior_of
 from flowcam_ros.flowmap.previews import (
     preview_of_flow,
     preview_of_polished,
@@ -47,11 +46,12 @@ from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
+from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.flowmap.window_stage import optimise_windows
 from flowcam_ros.flowmap.windows import thinned
 from flowcam_ros.geometry.frame import Frame
-from flowcam_ros.geometry.usual_camera import usual_camera
+from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.odometry.device import choose_device, use_threads
 
 _MIN_FRAMES = 2
@@ -115,17 +115,22 @@ class Refiner:
         work: Path,
         expected: int | None,
         checkpoints: Checkpoints | None = None,
-        path: OnlinePath | None = None,
+        known_path: Trajectory | None = None,
+        online: OnlinePath | None = None,
     ) -> Refinement:
         """Return the reconstruction of a recording.
 
         Args:
-            frames: can be iterated twice: frames left out are placed in a second pass.
+            frames: can be iterated twice: frames left out are placed in a second pass. Their
+                camera is where the search begins if the intrinsics are unknown; see
+                ``SequenceOptions.assume_camera``.
             work: a folder for what does not fit in memory; needed as long as the result. What an
                 interrupted refinement of the same frames with the same options left in it is used.
             expected: number of frames, if known.
             checkpoints: where the optimisation is saved as it goes, and goes on from.
-            path: of the camera as the online estimator found it, to start from.
+            known_path: in metres, of something that the camera is fixed to, by the clock of the
+                frames; tells the scale where no measured depth does.
+            online: path by the online estimator, to start from.
 
         Raises:
             ConfigError: a network or a start that was asked for cannot be had.
@@ -136,14 +141,13 @@ class Refiner:
         config, tell = self._config, self._listener.on_stage
         show = self._listener.on_reconstruction
         torch.manual_seed(config.seed)
-        check_start(config, path)
+        check_start(config, online)
         frames = ToldFrames(frames, self._listener, expected)
-        frames = _Believed(frames, config.intrinsics.mode == 'unknown')
         tell('reading')
-        seeks = config.model.start == 'online' and path is None
+        seeks = config.model.start == 'online' and online is None
         tracked = TrackedFrames(frames, config) if seeks else None
         store, records = self._choose(tracked or frames, work, expected)
-        path = path if tracked is None else tracked.path()
+        online = online if tracked is None else tracked.path()
         network = store.index.network
         plan = plan_memory(Recording(len(store), network.width * network.height), config)
         self._listener.on_note(plan.words(len(store)))
@@ -160,17 +164,20 @@ class Refiner:
             )
         tell('optimising')
         flow = optimise_windows(
-            store, found, config, self._device, self._listener, checkpoints, path
+            store, found, config, self._device, self._listener, checkpoints, online
         )
         give_memory_back()
         show(preview_of_flow(store, flow))
         tell('adjusting')
         tracks = thinned(joined(found.followed, found.matched), plan.thinned)
         tracks = of_frames(tracks, flow.reached)
-        camera = store.index.tracking
-        polished = polish_flow(camera, tracks, flow, config, self._listener.on_polish)
+        prior = prior_of(flow.lens, store.index.tracking, config)
+        polished = polish_flow(tracks, flow, prior, config.polish, self._listener.on_polish)
         give_memory_back()
-        polished, scale = to_metres(store, polished)
+        known_path = known_path if config.scale.odometry else None
+        polished, scale = in_metres(
+            store, polished, known_path, prior, config.polish, self._listener.on_polish
+        )
         show(preview_of_polished(store, polished))
         tell('depth')
         depth = dense_maps(store, flow, polished, config, work / 'depth', self._listener.on_note)
@@ -206,21 +213,3 @@ def _too_few(records: list[FrameRecord]) -> str:
         f'{counts[Fate.CHOSEN]} of {len(records)} frames can be used, and refining takes at least '
         f'{_MIN_FRAMES} that differ' + (f': {", ".join(reasons)}{problem}' if reasons else '')
     )
-
-
-class _Believed:
-    """The frames with the calibration that is to be believed: theirs, or a guess.
-
-    Measured depth is not used with a guess: it could not be laid over the picture.
-    """
-
-    def __init__(self, frames: Iterable[Frame], unknown: bool) -> None:
-        self._frames = frames
-        self._unknown = unknown
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._frames:
-            if self._unknown:
-                camera = usual_camera(frame.camera.width, frame.camera.height)
-                frame = dataclasses.replace(frame, camera=camera, depth=None, right=None)
-            yield frame

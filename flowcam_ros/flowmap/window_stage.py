@@ -42,8 +42,7 @@ def optimise_windows(
         config: all options.
         device: where to compute.
         listener: told what goes on; may raise to cancel.
-        checkpoints: where the optimisation of all frames together is saved as it goes; that of
-            windows is not.
+        checkpoints: where the work is saved as it goes, and goes on from.
         path: by the online estimator, to start from; None starts from two views.
 
     Raises:
@@ -54,7 +53,7 @@ def optimise_windows(
     windows = windows_of(len(store), config.windows.frames, config.windows.overlap)
     if len(windows) == 1:
         return optimise_flow(start, store, found, config, device, listener, checkpoints, path)
-    jobs = _jobs(windows, store, found, start, config, path)
+    jobs = _jobs(windows, store, found, start, config, checkpoints, path)
     network = store.index.network
     longest = Recording(len(windows[0]), network.width * network.height)
     engine = ENGINES[config.windows.engine](estimate(longest, config).optimising)
@@ -104,11 +103,13 @@ def _jobs(
     found: Correspondences,
     start: LensStart,
     config: RefineConfig,
+    checkpoints: Checkpoints | None,
     path: OnlinePath | None,
 ) -> Iterator[WindowJob]:
-    for frames in windows:
+    for place, frames in enumerate(windows):
         part, number = correspondences_in(found, frames)
-        yield WindowJob(frames, store.part(frames), part, number, start, config, path)
+        kept = None if checkpoints is None else checkpoints.child(f'window_{place}')
+        yield WindowJob(frames, store.part(frames), part, number, start, config, kept, path)
 
 
 def _words(frames: range) -> str:

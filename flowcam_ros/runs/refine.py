@@ -23,7 +23,7 @@ from flowcam_ros.flowmap.online_path import OnlinePath
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
 from flowcam_ros.runs.online_start import read_online_path
-from flowcam_ros.runs.recorded_odometry import recorded_odometry
+from flowcam_ros.runs.recorded_odometry import known_path, recorded_odometry
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
 from flowcam_ros.runs.refine_report import as_json, refine_report
@@ -79,9 +79,9 @@ def refine_recording(
     Raises:
         FlowcamError: the input cannot be used, or the output not be written.
     """
-    if config.intrinsics.mode == 'unknown' and options.camera is None:
+    if config.intrinsics.mode == 'unknown':
         options = dataclasses.replace(options, assume_camera=True)
-    path = read_online_path(config.odometry)
+    online = read_online_path(config.odometry)
     sequence = open_sequence(source, options)
     cache = open_cache(config.cache)
     with (
@@ -89,7 +89,7 @@ def refine_recording(
         new_folder(output) as folder,
     ):
         log = RefineLog(listener, resumed=keeping is not None and keeping.resume)
-        refinement = _refined(sequence, kept or Work(folder / _WORK), config, log, cache, path)
+        refinement = _refined(sequence, kept or Work(folder / _WORK), config, log, cache, online)
         log.on_stage('writing')
         odometry = recorded_odometry(sequence, refinement.reconstruction)
         written = write_reconstruction(
@@ -130,24 +130,35 @@ def _refined(
     config: RefineRunConfig,
     log: RefineLog,
     cache: Cache | None,
-    path: OnlinePath | None,
+    online: OnlinePath | None,
 ) -> Refinement:
     caches = [found for found in (work.cache, cache) if found is not None]
     refiner = Refiner(config, log, CacheChain(*caches) if caches else None)
     return refiner.refine(
-        sequence, work.folder, sequence.expected_frames(), work.checkpoints, path
+        sequence,
+        work.folder,
+        sequence.expected_frames(),
+        work.checkpoints,
+        known_path(sequence),
+        online,
     )
 
 
 def summary(output: Path, outcome: RefineOutcome) -> str:
     """Return in a line what was written and what to think of it."""
     result = outcome.refinement.reconstruction
-    scale = 'unknown' if result.scale_source == 'none' else f'from {result.scale_source}'
     return (
         f'{output}: {len(result.trajectory)} frames, {int(result.chosen.sum())} optimised, '
-        f'focal length {result.camera.fx:.1f} pixels, scale {scale}, '
+        f'focal length {result.camera.fx:.1f} pixels, {_scale_words(outcome.refinement)}, '
         f'verdict: {outcome.verdict.level.value}; see {output / REPORT}'
     )
+
+
+def _scale_words(refinement: Refinement) -> str:
+    source, scale = refinement.reconstruction.scale_source, refinement.scale
+    if source == 'none' or scale is None:
+        return 'up to scale (lengths are no metres)'
+    return f'in metres (scale from {source}, sure to {100 * scale.sigma:.1f} %)'
 
 
 def warnings(outcome: RefineOutcome) -> list[str]:

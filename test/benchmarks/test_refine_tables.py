@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks import refine_ablation, refine_growth, refine_step
-from benchmarks.refine.report import as_data, as_text
-from benchmarks.refine.run import Row
+from benchmarks.comparison import Row, as_data
+from benchmarks.refine.report import as_text
 from benchmarks.refine.score import score
 from benchmarks.refine.step_worker import StepMeter, step_config
 from flowcam_ros.errors import ConfigError, UsageError
