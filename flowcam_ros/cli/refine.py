@@ -43,6 +43,13 @@ class Intrinsics(str, Enum):
     UNKNOWN = 'unknown'
 
 
+class Engine(str, Enum):
+    """Who works on the windows of a long recording, as ``windows.engine`` has it."""
+
+    LOCAL = 'local'
+    RAY = 'ray'
+
+
 def refine(
     source: InputArgument,
     output: Annotated[Path, typer.Option(metavar='DIR', help='New folder for all results.')],
@@ -51,6 +58,17 @@ def refine(
         typer.Option(
             metavar='MODE',
             help='known, refine (the default) or unknown, which needs no calibration.',
+        ),
+    ] = None,
+    memory_gb: Annotated[
+        float | None,
+        typer.Option(metavar='GB', help='Memory that may be used; 0, the default, sets no limit.'),
+    ] = None,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(
+            metavar='ENGINE',
+            help='local (the default), or ray: windows of a long recording side by side.',
         ),
     ] = None,
     config: ConfigOption = None,
@@ -120,7 +138,14 @@ def refine(
     )
     kept_in = '' if no_cache else None if cache is None else str(cache)
     resolved = resolve_refine_config(
-        config, assign or (), None if intrinsics is None else intrinsics.value, kept_in
+        config,
+        assign or (),
+        {
+            '--intrinsics': None if intrinsics is None else intrinsics.value,
+            '--cache': kept_in,
+            '--memory-gb': memory_gb,
+            '--engine': None if engine is None else engine.value,
+        },
     )
     from flowcam_ros.cli.interrupts import interrupts_after_steps
     from flowcam_ros.runs.refine import refine_recording

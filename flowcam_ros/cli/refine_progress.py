@@ -23,15 +23,24 @@ if TYPE_CHECKING:
 _BURST_S = 0.005
 
 
+# What is noted in this stage is how the work was planned, and is to stay in sight.
+_PLANNING = 'reading'
+
+
 class StageLines:
-    """One line a stage, for logs."""
+    """One line a stage, for logs, and one on how the work was planned."""
+
+    _stage = ''
 
     def on_stage(self, name: str) -> None:
         """See Listener."""
+        self._stage = name
         print(f'flowcam: {name}', file=sys.stderr)
 
     def on_note(self, text: str) -> None:
         """See Listener."""
+        if self._stage == _PLANNING:
+            print(f'flowcam: {text}', file=sys.stderr)
 
     def on_frame(self, number: int, expected: int | None) -> None:
         """See Listener."""
@@ -66,6 +75,8 @@ class StageBar:
 
     def on_note(self, text: str) -> None:
         """See Listener."""
+        if self._stage == _PLANNING:
+            self._bar.console.print(f'flowcam: {text}', highlight=False)
         self._bar.update(self._task, description=f'{self._stage}: {text}')
 
     def on_frame(self, number: int, expected: int | None) -> None:

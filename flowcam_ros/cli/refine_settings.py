@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from flowcam_ros.cli.settings import read_options
@@ -12,12 +12,17 @@ from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_node_config import RefineNodeConfig
 from flowcam_ros.settings import build, parse_assignments
 
+# Options that have a flag of their own.
+_FLAGS = {
+    '--intrinsics': 'intrinsics.mode',
+    '--cache': 'cache.folder',
+    '--memory-gb': 'memory_gb',
+    '--engine': 'windows.engine',
+}
+
 
 def resolve_refine_config(
-    file: Path | None,
-    assignments: Iterable[str],
-    intrinsics: str | None,
-    cache: str | None = None,
+    file: Path | None, assignments: Iterable[str], flags: Mapping[str, str | float | None]
 ) -> RefineRunConfig:
     """Return the defaults changed by a file, by ``key=value``, and by options with a flag.
 
@@ -26,8 +31,7 @@ def resolve_refine_config(
     Args:
         file: plain YAML or a ROS parameter file.
         assignments: of ``--set``.
-        intrinsics: of ``--intrinsics``.
-        cache: of ``--cache``; '' for ``--no-cache``.
+        flags: what was given to flags that stand for an option; None where nothing was.
 
     Raises:
         ConfigError: the file cannot be read, or an option is unknown or out of range.
@@ -36,10 +40,10 @@ def resolve_refine_config(
     values = read_options(file, 'refine', RefineNodeConfig, RefineRunConfig)
     assigned = parse_assignments(assignments)
     values.update(assigned)
-    flags = (('--intrinsics', 'intrinsics.mode', intrinsics), ('--cache', 'cache.folder', cache))
-    for flag, name, value in flags:
+    for flag, value in flags.items():
         if value is None:
             continue
+        name = _FLAGS[flag]
         other = assigned.get(name, value)
         if other != value:
             raise UsageError(f'{flag} {value} and --set {name}={other} contradict')

@@ -17,7 +17,7 @@ from flowcam_ros.flowmap.depth_store import DepthStore
 from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.kept_frames import emptied
-from flowcam_ros.flowmap.lens import Lens
+from flowcam_ros.flowmap.lens import CENTRE_X, CENTRE_Y, Lens
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.polish import Polished
 from flowcam_ros.flowmap.refine_config import RefineConfig
@@ -69,8 +69,8 @@ def pinhole_camera(tracking: CameraModel, lens: Lens, pixels: int) -> CameraMode
         tracking,
         fx=lens.focal,
         fy=lens.focal * lens.aspect,
-        cx=float(lens.numbers[1]),
-        cy=float(lens.numbers[2]),
+        cx=float(lens.numbers[CENTRE_X]),
+        cy=float(lens.numbers[CENTRE_Y]),
     )
     return refined.resized(*working_size(tracking.width, tracking.height, pixels))
 

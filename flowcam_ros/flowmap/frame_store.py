@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 
@@ -65,6 +65,18 @@ class StoreIndex:
     network: CameraModel
     depth: CameraModel
 
+    def part(self, frames: range) -> StoreIndex:
+        """Return what it says about some frames that follow each other."""
+        chosen = slice(frames.start, frames.stop)
+        return dataclasses.replace(
+            self,
+            numbers=self.numbers[chosen],
+            stamps_ns=self.stamps_ns[chosen],
+            names=self.names[chosen],
+            masks=self.masks[chosen],
+            measured=self.measured[chosen],
+        )
+
 
 class FrameStore:
     """The chosen frames in a folder written by FrameWriter; fulfils the Pictures protocol.
@@ -81,6 +93,12 @@ class FrameStore:
 
     def __len__(self) -> int:
         return len(self.index.numbers)
+
+    def part(self, frames: range) -> FrameStore:
+        """Return the same folder with some of its frames, which follow each other."""
+        part = copy.copy(self)
+        part.index = self.index.part(frames)
+        return part
 
     @property
     def stamps_ns(self) -> Int64[np.ndarray, ' n']:
@@ -99,15 +117,6 @@ class FrameStore:
     def color(self, index: int) -> UInt8[np.ndarray, 'height width 3']:
         """Return the picture at network size, red green blue."""
         return self._load(array_file(self.index.numbers[index], 'color'))
-
-    def color_usable(self, index: int) -> Bool[np.ndarray, 'height width'] | None:
-        """Return the same at network size: pixels that show nothing but the world."""
-        usable = self.usable(index)
-        if usable is None:
-            return None
-        size = (self.index.network.width, self.index.network.height)
-        share = cv2.resize(usable.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
-        return share == 255
 
     def measured_depth(self, index: int) -> MeasuredDepth | None:
         """Return the measured depth of a frame; None if it has none."""

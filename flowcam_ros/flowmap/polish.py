@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from flowcam_ros.correspondence.tracks import Tracks
@@ -47,6 +48,7 @@ class Polished:
         lens: of the tracking pictures.
         focal_log_sigma: standard deviation of the logarithm of the focal length; 0 if known.
         points: (p, 3) in the world, those that hold.
+        number: (p,) of each point in the tracks that were given.
         tracks: their observations.
         error_px: (m,) distance of each observation from its point, pixels.
         scale: factor by which errors exceed what the tracks say about themselves.
@@ -58,6 +60,7 @@ class Polished:
     lens: Lens
     focal_log_sigma: float
     points: Float[np.ndarray, 'p 3']
+    number: Int64[np.ndarray, ' p']
     tracks: Tracks
     error_px: Float[np.ndarray, ' m']
     scale: float
@@ -90,39 +93,38 @@ def polish(
     state = BundleState(poses, lens, points)
     observations = observations_of(tracks, poses.device)
 
-    def told(stage: str) -> Callable[[int, float], None]:
-        return lambda step, scale: on_step(stage, step, scale, state.lens.focal)
-
-    state = adjust(
-        BundleProblem(charts, observations, fixed), state, config.steps, told('poses')
-    ).state
+    problem = BundleProblem(charts, observations, fixed)
+    state = adjust(problem, state, config.steps, partial(on_step, 'poses')).state
     problem = BundleProblem(charts, observations, prior)
-    fit = adjust(problem, state, config.steps, told('lens'))
+    fit = adjust(problem, state, config.steps, partial(on_step, 'lens'))
     kept = held(fit.at, observations, charts, fit.scale)
     good, old = selected(tracks, kept)
     index = torch.from_numpy(old).to(poses.device)
     charts = Charts(charts.origin[index], charts.axes[index])
     state = BundleState(fit.state.poses, fit.state.lens, fit.state.points[index])
     problem = BundleProblem(charts, observations_of(good, poses.device), prior)
-    fit = adjust(problem, state, config.steps, told('inliers'))
+    fit = adjust(problem, state, config.steps, partial(on_step, 'inliers'))
     share = 1.0 - len(good) / max(len(tracks), 1)
-    return _result(problem, fit, charts, good, prior, share)
+    return result_of(problem, fit, charts, good, old, prior, share)
 
 
-def _result(
+def result_of(
     problem: BundleProblem,
     fit: BundleFit,
     charts: Charts,
     tracks: Tracks,
+    number: Int64[np.ndarray, ' p'],
     prior: LensPrior,
     rejected: float,
 ) -> Polished:
+    """Return an adjustment as a result."""
     at = fit.at
     return Polished(
         at.state.poses,
         at.state.lens,
         _focal_log_sigma(problem, fit, prior),
         charts.world(at.state.points).cpu().numpy(),
+        number,
         tracks,
         at.residual[:, :2].norm(dim=-1).cpu().numpy(),
         fit.scale,

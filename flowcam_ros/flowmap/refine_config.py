@@ -11,6 +11,7 @@ from flowcam_ros.flowmap.dense_config import DenseConfig
 from flowcam_ros.flowmap.frame_config import FrameChoiceConfig, FrameStoreConfig
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
 from flowcam_ros.flowmap.polish_config import PolishConfig
+from flowcam_ros.flowmap.window_config import WindowConfig
 from flowcam_ros.settings import group, option
 
 
@@ -40,12 +41,29 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class ScaleConfig:
+    """What tells the metric scale where no depth is measured."""
+
+    odometry: bool = option(
+        True,
+        'Take the scale from /odom of a bag; not where that is itself only known up to scale.',
+    )
+
+
+@dataclass(frozen=True)
 class RefineConfig:
     """The offline refinement of a recording."""
 
     device: str = option('auto', 'Where to compute.', choices=('auto', 'cpu', 'cuda'))
     threads: int = option(
         2, 'Groups of frames that the CPU works on side by side.', unit='threads', ge=1, le=64
+    )
+    memory_gb: float = option(
+        0.0,
+        'Memory that may be used; what does not fit is worked on in smaller parts. 0: no limit.',
+        unit='GB',
+        ge=0.0,
+        le=100000.0,
     )
     seed: int = option(0, 'Of everything that is drawn by chance.', ge=0, le=2**31 - 1)
     intrinsics: IntrinsicsConfig = group(IntrinsicsConfig)
@@ -56,6 +74,8 @@ class RefineConfig:
     tracks: TrackConfig = group(TrackConfig)
     depth: DepthConfig = group(DepthConfig)
     model: ModelConfig = group(ModelConfig)
+    windows: WindowConfig = group(WindowConfig)
     optimizer: OptimizerConfig = group(OptimizerConfig)
     polish: PolishConfig = group(PolishConfig)
+    scale: ScaleConfig = group(ScaleConfig)
     dense: DenseConfig = group(DenseConfig)

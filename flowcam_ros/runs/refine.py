@@ -20,7 +20,7 @@ from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
 from flowcam_ros.flowmap.evidence import Level, Verdict
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
-from flowcam_ros.runs.recorded_odometry import recorded_odometry
+from flowcam_ros.runs.recorded_odometry import known_path, recorded_odometry
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
 from flowcam_ros.runs.refine_report import as_json, refine_report
@@ -76,7 +76,7 @@ def refine_recording(
     Raises:
         FlowcamError: the input cannot be used, or the output not be written.
     """
-    if config.intrinsics.mode == 'unknown' and options.camera is None:
+    if config.intrinsics.mode == 'unknown':
         options = dataclasses.replace(options, assume_camera=True)
     sequence = open_sequence(source, options)
     cache = open_cache(config.cache)
@@ -124,18 +124,30 @@ def _refined(
 ) -> Refinement:
     caches = [found for found in (work.cache, cache) if found is not None]
     refiner = Refiner(config, log, CacheChain(*caches) if caches else None)
-    return refiner.refine(sequence, work.folder, sequence.expected_frames(), work.checkpoints)
+    return refiner.refine(
+        sequence,
+        work.folder,
+        sequence.expected_frames(),
+        work.checkpoints,
+        known_path(sequence),
+    )
 
 
 def summary(output: Path, outcome: RefineOutcome) -> str:
     """Return in a line what was written and what to think of it."""
     result = outcome.refinement.reconstruction
-    scale = 'unknown' if result.scale_source == 'none' else f'from {result.scale_source}'
     return (
         f'{output}: {len(result.trajectory)} frames, {int(result.chosen.sum())} optimised, '
-        f'focal length {result.camera.fx:.1f} pixels, scale {scale}, '
+        f'focal length {result.camera.fx:.1f} pixels, {_scale_words(outcome.refinement)}, '
         f'verdict: {outcome.verdict.level.value}; see {output / REPORT}'
     )
+
+
+def _scale_words(refinement: Refinement) -> str:
+    source, scale = refinement.reconstruction.scale_source, refinement.scale
+    if source == 'none' or scale is None:
+        return 'up to scale (lengths are no metres)'
+    return f'in metres (scale from {source}, sure to {100 * scale.sigma:.1f} %)'
 
 
 def warnings(outcome: RefineOutcome) -> list[str]:

@@ -12,11 +12,12 @@ import pytest
 import torch
 from exact_views import HEIGHT, WIDTH, ExactViews, aligned, lens, pose_errors, walk
 
-from flowcam_ros.errors import OutputError
+from flowcam_ros.errors import FlowcamError, OutputError
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
 from flowcam_ros.flowmap.descent_parts import BestState
+from flowcam_ros.flowmap.divergence import divergence_told
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.lens_search import telling_pairs
@@ -232,3 +233,15 @@ def test_a_checkpoint_of_something_else_is_refused(views: ExactViews, tmp_path: 
         run_of(views, 'explicit', tmp_path, ('flow', 4))
     with pytest.raises(OutputError, match=r'descent\.safetensors: does not fit .* delete it'):
         run_of(views, 'network', tmp_path)
+
+
+def test_running_away_ends_in_one_clear_line(views: ExactViews) -> None:
+    wild = dataclasses.replace(SHORT, start_rate=100.0, rate=100.0)
+    optimizer = Optimizer(scene_of(views), wild, lambda _report: None)
+    with (
+        pytest.raises(FlowcamError, match=r'diverged.*optimizer\.rate') as caught,
+        divergence_told(),
+    ):
+        optimizer.fit_depth(targets_of(views))
+        optimizer.fit_flow()
+    assert '\n' not in str(caught.value)

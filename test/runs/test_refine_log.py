@@ -15,7 +15,7 @@ from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.geometry.trajectory import Trajectory
-from flowcam_ros.runs.refine_log import RefineLog, peak_mb
+from flowcam_ros.runs.refine_log import RefineLog
 
 
 def step(stage: str, number: int, focal: float = math.nan, **parts: float) -> StepReport:
@@ -129,10 +129,6 @@ def test_a_short_run_says_nothing_about_its_end() -> None:
     for k in range(20):
         log.on_step(step('flow', k + 1, match=1.0 / (k + 1)))
     assert log.late_gain() is None
-
-
-def test_memory_is_told_in_megabytes() -> None:
-    assert 10 < peak_mb() < 1e5
 
 
 def test_logs_get_a_line_a_stage(capsys: pytest.CaptureFixture[str]) -> None:
