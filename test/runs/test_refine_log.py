@@ -131,17 +131,19 @@ def test_a_short_run_says_nothing_about_its_end() -> None:
     assert log.late_gain() is None
 
 
-def test_logs_get_a_line_a_stage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_get_a_line_a_stage_and_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     with refine_progress() as listener:
         assert isinstance(listener, StageLines)
         log = RefineLog(listener)
         log.on_stage('reading')
-        log.on_note('much')
+        log.on_note('2 GB are expected')
         log.on_step(step('flow', 1, match=1.0))
         log.on_polish('lens', 1, 1.0, 300.0)
         log.on_stage('matching')
+        log.on_note('much')
     told = capsys.readouterr()
-    assert told.err == 'flowcam: reading\nflowcam: matching\n' and told.out == ''
+    assert told.err == 'flowcam: reading\nflowcam: 2 GB are expected\nflowcam: matching\n'
+    assert told.out == ''
 
 
 def test_people_see_stage_loss_and_focal_length() -> None:
