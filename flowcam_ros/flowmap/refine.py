@@ -21,6 +21,7 @@ from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.metric_polish import in_metres
+from flowcam_ros.flowmap.path_scale import KnownPath
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
 from flowcam_ros.flowmap.previews import (
@@ -35,7 +36,6 @@ from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.geometry.frame import Frame
-from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.odometry.device import choose_device, use_threads
 
 _MIN_FRAMES = 2
@@ -93,7 +93,7 @@ class Refiner:
         frames: Iterable[Frame],
         work: Path,
         expected: int | None,
-        known_path: Trajectory | None = None,
+        known_path: KnownPath | None = None,
     ) -> Refinement:
         """Return the reconstruction of a recording.
 
@@ -103,8 +103,7 @@ class Refiner:
                 ``SequenceOptions.assume_camera``.
             work: an empty folder for what does not fit in memory; needed as long as the result.
             expected: number of frames, if known.
-            known_path: in metres, of something that the camera is fixed to, by the clock of the
-                frames; tells the scale where no measured depth does.
+            known_path: tells the scale where no measured depth does.
 
         Raises:
             SequenceError: too few frames can be used, nothing corresponds in them, or no rigid
@@ -136,7 +135,8 @@ class Refiner:
         )
         show(preview_of_polished(store, polished))
         tell('depth')
-        depth = dense_maps(store, flow, polished, config, work / 'depth', self._listener.on_note)
+        note = self._listener.on_note
+        depth = dense_maps(store, flow, polished, scale, config, work / 'depth', note)
         tell('placing')
         poses = placed(frames, store, polished, config.store.max_pixels)
         source = scale.source if scale is not None and scale.factor is not None else 'none'
