@@ -63,6 +63,9 @@ def refine(
     right_topic: RightTopicOption = None,
     right_camera_info_topic: RightCameraInfoTopicOption = None,
     max_time_difference: MaxTimeDifferenceOption = 0.02,
+    rerun: Annotated[
+        bool, typer.Option('--rerun', help='Write recording.rrd for the rerun viewer, too.')
+    ] = False,
     strict: StrictOption = False,
 ) -> int:
     """Find precise poses, intrinsics and dense depth of a recording, offline.
@@ -90,8 +93,9 @@ def refine(
         max_time_difference_s=max_time_difference,
         strict=strict,
     )
+    assigned = [*(assign or ()), *(['export.rerun=true'] if rerun else [])]
     resolved = resolve_refine_config(
-        config, assign or (), None if intrinsics is None else intrinsics.value
+        config, assigned, None if intrinsics is None else intrinsics.value
     )
     from flowcam_ros.runs.refine import refine_recording
 

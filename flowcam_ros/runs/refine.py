@@ -14,6 +14,7 @@ from flowcam_ros.export.atomic import new_folder
 from flowcam_ros.export.bag import RecordedOdometry
 from flowcam_ros.export.json_file import plain, write_json
 from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
+from flowcam_ros.export.rerun_recording import find_rerun
 from flowcam_ros.flowmap.evidence import Level, Verdict
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
@@ -68,6 +69,8 @@ def refine_recording(
     Raises:
         FlowcamError: the input cannot be used, or the output not be written.
     """
+    if config.export.rerun:
+        find_rerun()  # a long work shall not end in its absence
     if config.intrinsics.mode == 'unknown':
         options = dataclasses.replace(options, assume_camera=True)
     sequence = open_sequence(source, options)
