@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How time and memory of ``flowcam refine`` grow with the length of a recording.
 
+Beside the memory that was used stands what was expected before the start.
+
 ``python -m benchmarks.refine_growth``, run in the repository, prints a table and saves it. The
 recordings are bags of the synthetic world, written before; every frame takes part in the
 optimisation. Each length has a process of its own.
@@ -23,6 +25,9 @@ from benchmarks.refine.system import INTRINSICS, Job
 from flowcam_ros.cli.refine_settings import resolve_refine_config
 from flowcam_ros.export.atomic import check_new_file, write_text
 from flowcam_ros.export.json_file import dumps
+from flowcam_ros.flowmap.frame_store import network_size
+from flowcam_ros.flowmap.memory_model import Recording
+from flowcam_ros.flowmap.memory_plan import plan_memory
 from flowcam_ros.sequences.record import record_bag
 from flowcam_ros.sequences.synthetic import parse_synthetic
 
@@ -72,7 +77,7 @@ def main() -> int:
     """Run every length, print and save the table; return the exit code."""
     options = parse()
     settings = [_EVERY_FRAME, *options.set]
-    resolve_refine_config(None, settings, options.intrinsics)
+    resolve_refine_config(None, settings, {'--intrinsics': options.intrinsics})
     for length in options.lengths:
         with_length(options.sequence, length)
     output = options.output or default_output('refine_growth')
@@ -143,9 +148,18 @@ def measure(
     return {
         'frames': length,
         'optimised': answer['optimised'],
+        'expected_mb': expected_mb(source, answer['optimised'], settings),
         'stages': dict(answer['stages']),
         **{key: answer[key] for key in ('seconds', 'cpu_s', 'peak_mb', 'gpu_peak_mb')},
     }
+
+
+def expected_mb(source: str, frames: int, settings: Sequence[str]) -> float:
+    """Return the memory that the plan of a refinement expects, in units of 10^6 bytes."""
+    config = resolve_refine_config(None, settings, {})
+    camera = next(iter(parse_synthetic(source))).camera
+    width, height = network_size(camera.width, camera.height, config.store.pixels)
+    return plan_memory(Recording(frames, width * height), config).estimate.peak * 1e-6
 
 
 def as_text(
@@ -157,7 +171,17 @@ def as_text(
 ) -> str:
     """Return the table as Markdown, and how much the longest takes more than the shortest."""
     stages = list(dict.fromkeys(stage for row in rows for stage in row['stages']))
-    heads = ['frames', 'optimised', *stages, 'seconds', 's a frame', 'CPU s', 'peak MB', 'GPU MB']
+    heads = [
+        'frames',
+        'optimised',
+        *stages,
+        'seconds',
+        's a frame',
+        'CPU s',
+        'peak MB',
+        'expected',
+        'GPU MB',
+    ]
     lines = [
         f'# Growth of flowcam refine, {machine["date"]}',
         '',
@@ -178,6 +202,7 @@ def as_text(
             f'{row["seconds"] / row["frames"]:.2f}',
             f'{row["cpu_s"]:.1f}',
             f'{row["peak_mb"]:.0f}',
+            f'{row["expected_mb"]:.0f}',
             '-' if gpu is None else f'{gpu:.0f}',
         )
         lines.append(f'| {" | ".join(cells)} |')

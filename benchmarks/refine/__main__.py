@@ -48,7 +48,7 @@ def main() -> int:
     """Run everything, print and save the tables; return the exit code."""
     options = parse()
     for mode in options.intrinsics:
-        resolve_refine_config(None, options.set, mode)
+        resolve_refine_config(None, options.set, {'--intrinsics': mode})
     output = options.output or default_output('refine')
     check_output(output)
     for source in options.sequences:

@@ -23,13 +23,13 @@ from benchmarks.refine.steps import FRAMES, HEIGHT, WARM_UP, WIDTH
 from flowcam_ros.errors import FlowcamError
 from flowcam_ros.export.json_file import plain
 from flowcam_ros.flowmap.correspondences import find_correspondences
-from flowcam_ros.flowmap.flow_stage import optimise_flow
+from flowcam_ros.flowmap.flow_stage import optimise_flow, start_lens
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.refine_config import RefineConfig
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.memory import peak_memory_mb
 from flowcam_ros.odometry.device import choose_device, use_threads
 from flowcam_ros.sequences.synthetic import parse_synthetic
@@ -143,7 +143,8 @@ def measure(folder: Path, config: RefineConfig) -> list[StepCost]:
     store = prepare(folder, config)
     meter, device = StepMeter(), choose_device(config.device)
     found = find_correspondences(store, config, device, meter.on_note)
-    optimise_flow(store, found, config, device, meter)
+    start = start_lens(store.index.tracking, found, config, meter.on_note)
+    optimise_flow(start, store, found, config, device, meter)
     return meter.costs()
 
 

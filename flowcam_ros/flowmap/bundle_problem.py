@@ -8,13 +8,14 @@ points at infinity, and each observation depends on one pose only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from flowcam_ros.flowmap.bundle_system import BundleSystem
+from flowcam_ros.flowmap.bundle_system import BundleBlock, BundleSystem
 from flowcam_ros.flowmap.lens import LENS_NUMBERS, Lens, project_with_derivatives
 from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost, student_weight
 
@@ -22,6 +23,8 @@ from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost,
 # passes beside the lens: its derivatives would drown those of all others.
 _MIN_Z = 0.02
 _LEAST_FREEDOM = 0.5
+# Observations whose derivatives are held at a time.
+_BLOCK = 32768
 
 
 @dataclass(frozen=True)
@@ -120,15 +123,8 @@ class BundleProblem:
     def residuals(self, state: BundleState) -> BundleResiduals:
         """Return the residuals at a state."""
         o = self.observations
-        moved = self._moved(state)
-        z = moved[:, 2].clamp_min(_MIN_Z)
-        residual = torch.cat(
-            [
-                state.lens.project(moved) - o.pixel,
-                (state.points[o.point, 2] / z - o.inverse_depth).unsqueeze(-1),
-            ],
-            -1,
-        )
+        parts = [self._residuals(state, where) for where in self._blocks()]
+        moved, residual = (torch.cat([part[k] for part in parts]) for k in (0, 1))
         chi2 = residual[:, :2].square().sum(-1) * o.information
         chi2 = chi2.masked_fill(moved[:, 2] < _MIN_Z, CHI2_BEHIND)
         return BundleResiduals(
@@ -155,16 +151,12 @@ class BundleProblem:
         pixel = pixel.masked_fill(at.moved[:, 2] < _MIN_Z, 0.0)
         depth = o.depth_information * student_weight(at.chi2_depth, 1.0)
         depth = depth.masked_fill(at.moved[:, 2] < _MIN_Z, 0.0)
-        by_pose, by_lens, by_point = self._derivatives(at)
+        weight = torch.stack([pixel, pixel, depth], -1)
         shift = state.lens.numbers - self._prior.numbers
         return BundleSystem(
+            (self._block(at, weight, where) for where in self._blocks()),
             o.point,
             o.frame,
-            torch.stack([pixel, pixel, depth], -1),
-            at.residual,
-            by_pose,
-            by_lens[:, :, free],
-            by_point,
             self._prior.information[free],
             (self._prior.information * shift)[free],
             (len(state.poses), len(state.points)),
@@ -182,38 +174,49 @@ class BundleProblem:
         numbers[self._prior.free] += lens
         return BundleState(poses, Lens(numbers, state.lens.aspect), state.points + points)
 
-    def _moved(self, state: BundleState) -> Float[Tensor, 'n 3']:
-        o, charts = self.observations, self.charts
-        ray = torch.cat([state.points[:, :2], torch.ones_like(state.points[:, :1])], -1)
-        directed = (charts.axes @ ray.unsqueeze(-1)).squeeze(-1)
-        turned = state.poses[o.frame, :3, :3]
-        rho = state.points[o.point, 2:]
-        away = (charts.origin[o.point] - state.poses[o.frame, :3, 3]) * rho + directed[o.point]
-        return (turned.mT @ away.unsqueeze(-1)).squeeze(-1)
+    def _blocks(self) -> Iterator[slice]:
+        total = len(self.observations.point)
+        # one even where there is nothing, so that what is made of them has its shape
+        for begin in range(0, max(total, 1), _BLOCK):
+            yield slice(begin, min(begin + _BLOCK, total))
 
-    def _derivatives(
-        self, at: BundleResiduals
-    ) -> tuple[Float[Tensor, 'n 3 6'], Float[Tensor, 'n 3 5'], Float[Tensor, 'n 3 3']]:
-        """Return how the residuals change with pose, lens and point."""
-        o, charts, state, moved = self.observations, self.charts, at.state, at.moved
+    def _residuals(
+        self, state: BundleState, where: slice
+    ) -> tuple[Float[Tensor, 'k 3'], Float[Tensor, 'k 3']]:
+        """Return where some points are before their cameras, and the residuals."""
+        o, charts = self.observations, self.charts
+        point, frame = o.point[where], o.frame[where]
+        at = state.points[point]
+        ray = torch.cat([at[:, :2], torch.ones_like(at[:, :1])], -1)
+        away = (charts.origin[point] - state.poses[frame, :3, 3]) * at[:, 2:]
+        away = away + (charts.axes[point] @ ray.unsqueeze(-1)).squeeze(-1)
+        moved = (state.poses[frame, :3, :3].mT @ away.unsqueeze(-1)).squeeze(-1)
+        inverse = at[:, 2] / moved[:, 2].clamp_min(_MIN_Z) - o.inverse_depth[where]
+        pixel = state.lens.project(moved) - o.pixel[where]
+        return moved, torch.cat([pixel, inverse.unsqueeze(-1)], -1)
+
+    def _block(
+        self, at: BundleResiduals, weight: Float[Tensor, 'n 3'], where: slice
+    ) -> BundleBlock:
+        """Return how some residuals change with pose, lens and point."""
+        o, charts, state, moved = self.observations, self.charts, at.state, at.moved[where]
+        point, frame = o.point[where], o.frame[where]
         seen = project_with_derivatives(state.lens, moved)
         z = moved[:, 2].clamp_min(_MIN_Z)
-        rho = state.points[o.point, 2]
+        rho = state.points[point, 2]
         by_moved = moved.new_zeros(len(moved), 3, 3)
         by_moved[:, :2] = seen.by_point
         by_moved[:, 2, 2] = -rho / z**2
-        by_pose = torch.cat(
-            [-by_moved * rho[:, None, None], by_moved @ _skew(moved)],
-            -1,
-        )
-        turned = state.poses[o.frame, :3, :3].mT
-        away = charts.origin[o.point] - state.poses[o.frame, :3, 3]
-        moved_by_point = turned @ torch.cat([charts.axes[o.point, :, :2], away.unsqueeze(-1)], -1)
+        by_pose = torch.cat([-by_moved * rho[:, None, None], by_moved @ _skew(moved)], -1)
+        turned = state.poses[frame, :3, :3].mT
+        away = charts.origin[point] - state.poses[frame, :3, 3]
+        moved_by_point = turned @ torch.cat([charts.axes[point, :, :2], away.unsqueeze(-1)], -1)
         by_point = by_moved @ moved_by_point
         by_point[:, 2, 2] += 1.0 / z
         by_lens = moved.new_zeros(len(moved), 3, LENS_NUMBERS)
         by_lens[:, :2] = seen.by_lens
-        return by_pose, by_lens, by_point
+        by_lens = by_lens[:, :, self._prior.free]
+        return BundleBlock(where, weight[where], at.residual[where], by_pose, by_lens, by_point)
 
 
 def _skew(vectors: Float[Tensor, 'n 3']) -> Float[Tensor, 'n 3 3']:

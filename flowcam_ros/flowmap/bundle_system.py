@@ -8,7 +8,8 @@ does not grow with the number of points times frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,51 +19,78 @@ _GROUP = 8192  # observations of a group of points
 _SPECK = 1e-12
 
 
+@dataclass(frozen=True)
+class BundleBlock:
+    """Residuals of some observations that follow each other, and their derivatives; k of them.
+
+    Attributes:
+        where: the observations.
+        weight: (k, 3) of each residual.
+        residual: (k, 3).
+        by_pose: (k, 3, 6) derivative of the residuals.
+        by_lens: (k, 3, l) the same by the free numbers of the lens.
+        by_point: (k, 3, 3) the same by the points.
+    """
+
+    where: slice
+    weight: Float[Tensor, 'k 3']
+    residual: Float[Tensor, 'k 3']
+    by_pose: Float[Tensor, 'k 3 6']
+    by_lens: Float[Tensor, 'k 3 l']
+    by_point: Float[Tensor, 'k 3 3']
+
+
 class BundleSystem:
     """Hessian and gradient in block form at one state; n observations, f frames, p points.
 
     Args:
+        blocks: all observations; only one block is held at a time, as the derivatives take more
+            memory than all else.
         point: (n,) increasing.
         frame: (n,).
-        weight: (n, 3) of each residual.
-        residual: (n, 3).
-        by_pose: (n, 3, 6) derivative of the residuals.
-        by_lens: (n, 3, l) the same by the free numbers of the lens.
-        by_point: (n, 3, 3) the same by the points.
-        lens_information: (l,) what is known of those numbers besides, inverse variances.
+        lens_information: (l,) what is known of the free numbers of the lens besides, inverse
+            variances.
         lens_slope: (l,) gradient of that.
         size: number of frames and of points.
     """
 
     def __init__(
         self,
+        blocks: Iterable[BundleBlock],
         point: Int64[Tensor, ' n'],
         frame: Int64[Tensor, ' n'],
-        weight: Float[Tensor, 'n 3'],
-        residual: Float[Tensor, 'n 3'],
-        by_pose: Float[Tensor, 'n 3 6'],
-        by_lens: Float[Tensor, 'n 3 l'],
-        by_point: Float[Tensor, 'n 3 3'],
         lens_information: Float[Tensor, ' l'],
         lens_slope: Float[Tensor, ' l'],
         size: tuple[int, int],
     ) -> None:
-        frames, points = size
+        (frames, points), lens = size, len(lens_slope)
         self._point, self._frame = point, frame
-        new = residual.new_zeros
-        weighted = (weight * residual).unsqueeze(-1)
-        scaled = (weight.unsqueeze(-1) * by_pose).mT
-        self._pose = new(frames, 6, 6).index_add_(0, frame, scaled @ by_pose)
-        self._pose_slope = new(frames, 6).index_add_(0, frame, (by_pose.mT @ weighted)[..., 0])
-        self._pose_lens = new(frames, 6, len(lens_slope)).index_add_(0, frame, scaled @ by_lens)
-        self._pose_point = scaled @ by_point
-        scaled = (weight.unsqueeze(-1) * by_lens).mT
-        self._lens = (scaled @ by_lens).sum(0) + lens_information.diag()
-        self._lens_slope = (by_lens.mT @ weighted)[..., 0].sum(0) + lens_slope
-        self._lens_point = new(points, len(lens_slope), 3).index_add_(0, point, scaled @ by_point)
-        scaled = (weight.unsqueeze(-1) * by_point).mT
-        self._points = new(points, 3, 3).index_add_(0, point, scaled @ by_point)
-        self._point_slope = new(points, 3).index_add_(0, point, (by_point.mT @ weighted)[..., 0])
+        new = lens_slope.new_zeros
+        self._pose, self._pose_slope = new(frames, 6, 6), new(frames, 6)
+        self._pose_lens = new(frames, 6, lens)
+        self._pose_point = new(len(point), 6, 3)
+        self._lens, self._lens_slope = lens_information.diag(), lens_slope.clone()
+        self._lens_point = new(points, lens, 3)
+        self._points, self._point_slope = new(points, 3, 3), new(points, 3)
+        for block in blocks:
+            self._add(block)
+
+    def _add(self, block: BundleBlock) -> None:
+        point, frame = self._point[block.where], self._frame[block.where]
+        weight = block.weight.unsqueeze(-1)
+        weighted = weight * block.residual.unsqueeze(-1)
+        scaled = (weight * block.by_pose).mT
+        self._pose.index_add_(0, frame, scaled @ block.by_pose)
+        self._pose_slope.index_add_(0, frame, (block.by_pose.mT @ weighted)[..., 0])
+        self._pose_lens.index_add_(0, frame, scaled @ block.by_lens)
+        self._pose_point[block.where] = scaled @ block.by_point
+        scaled = (weight * block.by_lens).mT
+        self._lens += (scaled @ block.by_lens).sum(0)
+        self._lens_slope += (block.by_lens.mT @ weighted)[..., 0].sum(0)
+        self._lens_point.index_add_(0, point, scaled @ block.by_point)
+        scaled = (weight * block.by_point).mT
+        self._points.index_add_(0, point, scaled @ block.by_point)
+        self._point_slope.index_add_(0, point, (block.by_point.mT @ weighted)[..., 0])
 
     def step(
         self, damping: float
@@ -81,11 +109,9 @@ class BundleSystem:
         poses = step[: self._pose_slope.numel()].view(-1, 6)
         lens = step[self._pose_slope.numel() :]
         pull = self._point_slope + (self._lens_point.mT @ lens.unsqueeze(-1)).squeeze(-1)
-        pull.index_add_(
-            0,
-            self._point,
-            (self._pose_point.mT @ poses[self._frame].unsqueeze(-1)).squeeze(-1),
-        )
+        for _, seen in self._groups():
+            moved = self._pose_point[seen].mT @ poses[self._frame[seen]].unsqueeze(-1)
+            pull.index_add_(0, self._point[seen], moved.squeeze(-1))
         return poses, lens, -(root.mT @ (root @ pull.unsqueeze(-1))).squeeze(-1)
 
     def covariance(self, fixed: int) -> Float[Tensor, 'm m']:

@@ -17,6 +17,7 @@ from flowcam_ros.flowmap.dense_flow import flow_from
 from flowcam_ros.flowmap.depth_store import DepthStore
 from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.kept_frames import emptied
 from flowcam_ros.flowmap.lens import CENTRE_X, CENTRE_Y, Lens
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.measured import measured_depths
@@ -45,7 +46,7 @@ def dense_maps(
 
     Measured depth takes part if ``scale`` comes from it.
     """
-    folder.mkdir(parents=True)
+    emptied(folder)
     pinhole = pinhole_camera(store.index.tracking, polished.lens, config.dense.pixels)
     maps, sigma = aligned(flow.maps, polished)
     depths = DepthStore(folder, pinhole)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from flowcam_ros.correspondence.pairs import PairMatches
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
@@ -55,28 +57,70 @@ class FlowStage:
     lens_search: LensSearch | None
 
 
+@dataclass(frozen=True)
+class LensStart:
+    """What is known of the lens before the optimisation.
+
+    Attributes:
+        lens: of the tracking pictures.
+        log_sigma: of the logarithm of its focal length; 0 if it is known.
+        search: how it was found; None if it was given.
+    """
+
+    lens: Lens
+    log_sigma: float
+    search: LensSearch | None
+
+
+def start_lens(
+    camera: CameraModel,
+    found: Correspondences,
+    config: RefineConfig,
+    tell: Callable[[str], None],
+) -> LensStart:
+    """Return the calibration as far as it is believed, or what the pictures say.
+
+    Args:
+        camera: of the tracking pictures.
+        found: what corresponds in them.
+        config: says what of the calibration is believed.
+        tell: told in words what begins.
+    """
+    lens = Lens.of_camera(camera)
+    if config.intrinsics.mode == 'unknown':
+        tell('lens')
+        search = search_lens(found.pairs, camera.height, camera.width, config.seed)
+        return LensStart(_found_lens(lens, search, camera), search.log_sigma, search)
+    log_sigma = _CALIBRATION_SIGMA if config.intrinsics.mode == 'refine' else 0.0
+    return LensStart(lens, log_sigma, None)
+
+
 def optimise_flow(
+    start: LensStart,
     store: FrameStore,
     found: Correspondences,
     config: RefineConfig,
     device: torch.device,
     listener: Listener,
+    checkpoints: Checkpoints | None = None,
 ) -> FlowStage:
     """Fit the depth model to two views, then to all flow.
 
+    Args:
+        start: of the lens.
+        store: the chosen frames.
+        found: what corresponds in them.
+        config: all options.
+        device: where to compute.
+        listener: told what goes on; may raise to cancel.
+        checkpoints: where the optimisation is saved as it goes, and goes on from.
+
     Raises:
+        OutputError: a checkpoint cannot be written, or is damaged.
         SequenceError: no pair has parallax, so there is no depth to find.
         FlowcamError: the optimisation diverged.
     """
-    camera = store.index.tracking
-    lens, log_sigma = Lens.of_camera(camera), 0.0
-    search = None
-    if config.intrinsics.mode == 'unknown':
-        listener.on_note('lens')
-        search = search_lens(found.pairs, camera.height, camera.width, config.seed)
-        lens, log_sigma = _found_lens(lens, search, camera), search.log_sigma
-    elif config.intrinsics.mode == 'refine':
-        log_sigma = _CALIBRATION_SIGMA
+    camera, lens = store.index.tracking, start.lens
     listener.on_note('depth from two views')
     views = reconstruct_pairs(
         found.pairs, lens, max(camera.width, camera.height), _VIEWS_PER_FRAME
@@ -86,9 +130,11 @@ def optimise_flow(
             'no two frames show enough parallax: the camera only turned, or stood still; depth '
             'and path cannot be told from that. Record while moving sideways'
         )
-    scene = _scene(store, found, config, lens, log_sigma, device)
+    scene = _scene(store, found, config, start, device)
     workers = config.threads if device.type == 'cpu' else 1
-    optimizer = Optimizer(scene, config.optimizer, listener.on_step, workers, config.seed)
+    optimizer = Optimizer(
+        scene, config.optimizer, listener.on_step, workers, config.seed, checkpoints
+    )
     with divergence_told():
         optimizer.fit_depth(TwoViewTargets(views, device))
         optimizer.fit_flow()
@@ -100,7 +146,7 @@ def optimise_flow(
         Lens(lens.numbers.detach().double().cpu(), lens.aspect),
         poses.double().cpu(),
         reached,
-        search,
+        start.search,
     )
 
 
@@ -117,8 +163,7 @@ def _scene(
     store: FrameStore,
     found: Correspondences,
     config: RefineConfig,
-    lens: Lens,
-    log_sigma: float,
+    start: LensStart,
     device: torch.device,
 ) -> FlowMapScene:
     pictures = torch.from_numpy(np.stack([store.color(k) for k in range(len(store))]))
@@ -131,7 +176,7 @@ def _scene(
     return FlowMapScene(
         DEPTH_MODELS[config.model.depth](pictures, device),
         MatchWeights().to(device) if _learns_trust(config) else None,
-        FocalModel(lens, log_sigma, device),
+        FocalModel(start.lens, start.log_sigma, device),
         EdgeLinks(_by_parallax(found), _LINKS_PER_EDGE, device, config.seed),
         sources,
         (store.index.tracking.width, store.index.tracking.height),

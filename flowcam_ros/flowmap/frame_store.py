@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -64,6 +65,18 @@ class StoreIndex:
     network: CameraModel
     depth: CameraModel
 
+    def part(self, frames: range) -> StoreIndex:
+        """Return what it says about some frames that follow each other."""
+        chosen = slice(frames.start, frames.stop)
+        return dataclasses.replace(
+            self,
+            numbers=self.numbers[chosen],
+            stamps_ns=self.stamps_ns[chosen],
+            names=self.names[chosen],
+            masks=self.masks[chosen],
+            measured=self.measured[chosen],
+        )
+
 
 class FrameStore:
     """The chosen frames in a folder written by FrameWriter; fulfils the Pictures protocol.
@@ -80,6 +93,12 @@ class FrameStore:
 
     def __len__(self) -> int:
         return len(self.index.numbers)
+
+    def part(self, frames: range) -> FrameStore:
+        """Return the same folder with some of its frames, which follow each other."""
+        part = copy.copy(self)
+        part.index = self.index.part(frames)
+        return part
 
     @property
     def stamps_ns(self) -> Int64[np.ndarray, ' n']:

@@ -67,5 +67,7 @@ def polish_metric(
     problem = BundleProblem(charts, observations, prior)
     start = BundleState(polished.poses, polished.lens, local)
     fit = adjust(problem, start, config.steps, partial(on_step, 'metres'))
-    share = polished.rejected_share
-    return from_first_camera(result_of(problem, fit, charts, polished.tracks, prior, share))
+    share, number = polished.rejected_share, polished.number
+    return from_first_camera(
+        result_of(problem, fit, charts, polished.tracks, number, prior, share)
+    )

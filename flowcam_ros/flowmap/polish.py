@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from flowcam_ros.correspondence.tracks import Tracks
@@ -48,6 +48,7 @@ class Polished:
         lens: of the tracking pictures.
         focal_log_sigma: standard deviation of the logarithm of the focal length; 0 if known.
         points: (p, 3) in the world, those that hold.
+        number: (p,) of each point in the tracks that were given.
         tracks: their observations.
         error_px: (m,) distance of each observation from its point, pixels.
         scale: factor by which errors exceed what the tracks say about themselves.
@@ -59,6 +60,7 @@ class Polished:
     lens: Lens
     focal_log_sigma: float
     points: Float[np.ndarray, 'p 3']
+    number: Int64[np.ndarray, ' p']
     tracks: Tracks
     error_px: Float[np.ndarray, ' m']
     scale: float
@@ -103,7 +105,7 @@ def polish(
     problem = BundleProblem(charts, observations_of(good, poses.device), prior)
     fit = adjust(problem, state, config.steps, partial(on_step, 'inliers'))
     share = 1.0 - len(good) / max(len(tracks), 1)
-    return result_of(problem, fit, charts, good, prior, share)
+    return result_of(problem, fit, charts, good, old, prior, share)
 
 
 def result_of(
@@ -111,6 +113,7 @@ def result_of(
     fit: BundleFit,
     charts: Charts,
     tracks: Tracks,
+    number: Int64[np.ndarray, ' p'],
     prior: LensPrior,
     rejected: float,
 ) -> Polished:
@@ -121,6 +124,7 @@ def result_of(
         at.state.lens,
         _focal_log_sigma(problem, fit, prior),
         charts.world(at.state.points).cpu().numpy(),
+        number,
         tracks,
         at.residual[:, :2].norm(dim=-1).cpu().numpy(),
         fit.scale,

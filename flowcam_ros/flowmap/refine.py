@@ -10,20 +10,32 @@ from pathlib import Path
 
 import torch
 
+from flowcam_ros.correspondence.cache import Cache
 from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import SequenceError
-from flowcam_ros.flowmap.bundle_problem import LensPrior
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
-from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow
+from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
+from flowcam_ros.flowmap.free_memory import give_memory_back
+from flowcam_ros.flowmap.kept_frames import (
+    FRAMES,
+    emptied,
+    has_all_frames,
+    keep_records,
+    kept_frames,
+)
+from flowcam_ros.flowmap.memory_model import Recording
+from flowcam_ros.flowmap.memory_plan import plan_memory
 from flowcam_ros.flowmap.metric_polish import in_metres
 from flowcam_ros.flowmap.path_scale import KnownPath
 from flowcam_ros.flowmap.placing import PlacedFrame
-from flowcam_ros.flowmap.polish import Polished, from_first_camera, lens_prior, polish
+from flowcam_ros.flowmap.polish import Polished
+from flowcam_ros.flowmap.polish_stage import polish_flow, prior_of
 from flowcam_ros.flowmap.previews import (
     preview_of_flow,
     preview_of_polished,
@@ -35,6 +47,8 @@ from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.flowmap.track_depth import of_frames
+from flowcam_ros.flowmap.window_stage import optimise_windows
+from flowcam_ros.flowmap.windows import thinned
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.odometry.device import choose_device, use_threads
 
@@ -80,11 +94,15 @@ class Refiner:
     Args:
         config: all options.
         listener: told what goes on; may raise to cancel.
+        cache: of correspondences; None finds them anew.
     """
 
-    def __init__(self, config: RefineConfig, listener: Listener) -> None:
+    def __init__(
+        self, config: RefineConfig, listener: Listener, cache: Cache | None = None
+    ) -> None:
         self._config = config
         self._listener = listener
+        self._cache = cache
         self._device = choose_device(config.device)
         use_threads(1)  # frames are worked on side by side instead
 
@@ -93,6 +111,7 @@ class Refiner:
         frames: Iterable[Frame],
         work: Path,
         expected: int | None,
+        checkpoints: Checkpoints | None = None,
         known_path: KnownPath | None = None,
     ) -> Refinement:
         """Return the reconstruction of a recording.
@@ -101,8 +120,10 @@ class Refiner:
             frames: can be iterated twice: frames left out are placed in a second pass. Their
                 camera is where the search begins if the intrinsics are unknown; see
                 ``SequenceOptions.assume_camera``.
-            work: an empty folder for what does not fit in memory; needed as long as the result.
+            work: a folder for what does not fit in memory; needed as long as the result. What an
+                interrupted refinement of the same frames with the same options left in it is used.
             expected: number of frames, if known.
+            checkpoints: where the optimisation is saved as it goes, and goes on from.
             known_path: tells the scale where no measured depth does.
 
         Raises:
@@ -115,20 +136,31 @@ class Refiner:
         torch.manual_seed(config.seed)
         frames = ToldFrames(frames, self._listener, expected)
         tell('reading')
-        store, records = self._choose(frames, work / 'frames', expected)
+        store, records = self._choose(frames, work, expected)
+        network = store.index.network
+        plan = plan_memory(Recording(len(store), network.width * network.height), config)
+        self._listener.on_note(plan.words(len(store)))
+        config = plan.config
         tell('matching')
-        found = find_correspondences(store, config, self._device, self._listener.on_note)
+        found = find_correspondences(
+            store, config, self._device, self._listener.on_note, self._cache
+        )
+        give_memory_back()
         if not found.pairs:
             raise SequenceError(
                 'no two chosen frames show the same place: nothing to reconstruct; '
                 'record with more overlap, or look at the pictures'
             )
         tell('optimising')
-        flow = optimise_flow(store, found, config, self._device, self._listener)
+        flow = optimise_windows(store, found, config, self._device, self._listener, checkpoints)
+        give_memory_back()
         show(preview_of_flow(store, flow))
         tell('adjusting')
-        prior = self._prior(store, flow)
-        polished = self._polish(found, flow, prior)
+        tracks = thinned(joined(found.followed, found.matched), plan.thinned)
+        tracks = of_frames(tracks, flow.reached)
+        prior = prior_of(flow.lens, store.index.tracking, config)
+        polished = polish_flow(tracks, flow, prior, config.polish, self._listener.on_polish)
+        give_memory_back()
         known_path = known_path if config.scale.odometry else None
         polished, scale = in_metres(
             store, polished, known_path, prior, config.polish, self._listener.on_polish
@@ -145,45 +177,19 @@ class Refiner:
         return Refinement(result, records, poses, found, flow, polished, scale)
 
     def _choose(
-        self, frames: Iterable[Frame], folder: Path, expected: int | None
+        self, frames: Iterable[Frame], work: Path, expected: int | None
     ) -> tuple[FrameStore, list[FrameRecord]]:
-        folder.mkdir(parents=True)
+        folder = work / FRAMES
+        if has_all_frames(work):
+            return kept_frames(folder)
+        emptied(folder)
         writer = FrameWriter(folder, self._config.store, self._config.depth, expected)
         records = choose_frames(frames, writer, self._config.frames)
         if sum(record.fate is Fate.CHOSEN for record in records) < _MIN_FRAMES:
             raise SequenceError(_too_few(records))
-        return writer.finish(), records
-
-    def _prior(self, store: FrameStore, flow: FlowStage) -> LensPrior:
-        config = self._config
-        camera = store.index.tracking
-        mode = config.intrinsics.mode
-        return lens_prior(
-            flow.lens,
-            mode == 'known',
-            config.intrinsics.centre and mode == 'unknown',
-            (camera.width, camera.height),
-            config.polish,
-        )
-
-    def _polish(self, found: Correspondences, flow: FlowStage, prior: LensPrior) -> Polished:
-        polished = polish(
-            of_frames(joined(found.followed, found.matched), flow.reached),
-            flow.maps,
-            flow.lens,
-            flow.poses,
-            prior,
-            self._config.polish,
-            self._listener.on_polish,
-        )
-        held = int(polished.held.sum())
-        if held < _MIN_FRAMES:
-            raise SequenceError(
-                f'the adjustment holds {held} of {len(flow.poses)} frames: what corresponds in '
-                'them does not fit one rigid scene. Mask what moves, record more slowly and with '
-                'more overlap, or give the optimiser more steps'
-            )
-        return from_first_camera(polished)
+        store = writer.finish()
+        keep_records(folder, records)
+        return store, records
 
 
 def _too_few(records: list[FrameRecord]) -> str:

@@ -11,6 +11,7 @@ from flowcam_ros.flowmap.dense_config import DenseConfig
 from flowcam_ros.flowmap.frame_config import FrameChoiceConfig, FrameStoreConfig
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
 from flowcam_ros.flowmap.polish_config import PolishConfig
+from flowcam_ros.flowmap.window_config import WindowConfig
 from flowcam_ros.settings import group, option
 
 
@@ -57,6 +58,13 @@ class RefineConfig:
     threads: int = option(
         2, 'Groups of frames that the CPU works on side by side.', unit='threads', ge=1, le=64
     )
+    memory_gb: float = option(
+        0.0,
+        'Memory that may be used; what does not fit is worked on in smaller parts. 0: no limit.',
+        unit='GB',
+        ge=0.0,
+        le=100000.0,
+    )
     seed: int = option(0, 'Of everything that is drawn by chance.', ge=0, le=2**31 - 1)
     intrinsics: IntrinsicsConfig = group(IntrinsicsConfig)
     frames: FrameChoiceConfig = group(FrameChoiceConfig)
@@ -66,6 +74,7 @@ class RefineConfig:
     tracks: TrackConfig = group(TrackConfig)
     depth: DepthConfig = group(DepthConfig)
     model: ModelConfig = group(ModelConfig)
+    windows: WindowConfig = group(WindowConfig)
     optimizer: OptimizerConfig = group(OptimizerConfig)
     polish: PolishConfig = group(PolishConfig)
     scale: ScaleConfig = group(ScaleConfig)

@@ -11,8 +11,11 @@ from jaxtyping import Float, Float32, Int64, UInt8
 # A key holds three coordinates of 21 bits.
 _BITS = 21
 _REACH = 2 ** (_BITS - 1)
-# Rows that are kept aside before they are sorted into the others.
-_ASIDE = 500_000
+# Rows that are kept aside before they are sorted into the others: this many, or this share of
+# those that are sorted already.
+_ASIDE, _ASIDE_SHARE = 500_000, 0.25
+# Cubes are sorted in so many groups, one at a time: what sorting takes for itself stays small.
+_GROUPS = 16
 # Columns of the sums: weight, weight times position, weight times colour, number of points.
 _WEIGHT, _POSITION, _COLOR, _COUNT = 0, slice(1, 4), slice(4, 7), 7
 
@@ -49,8 +52,8 @@ class VoxelGrid:
         if not size > 0:
             raise ValueError(f'voxel size {size} is not positive')
         self._size = size
-        self._parts: list[tuple[Int64[np.ndarray, ' v'], Float[np.ndarray, 'v 8']]] = []
-        self._aside = 0
+        self._groups: list[list[_Rows]] = [[_nothing()] for _ in range(_GROUPS)]
+        self._sorted = self._aside = 0
 
     def add(
         self,
@@ -69,32 +72,50 @@ class VoxelGrid:
         rows[:, _POSITION] = positions[near] * weight[:, None]
         rows[:, _COLOR] = colors[near] * weight[:, None]
         rows[:, _COUNT] = 1.0
-        self._parts.append(_merged(keys, rows))
-        self._aside += len(self._parts[-1][0])
+        keys, rows = _merged(keys, rows)
+        for number, group in enumerate(self._groups):
+            own = keys % _GROUPS == number
+            group.append((keys[own], rows[own]))
+        self._aside += len(keys)
         # Sorting all of them again each time would make long recordings slow.
-        if self._aside > max(_ASIDE, len(self._parts[0][0])):
+        if self._aside > max(_ASIDE, _ASIDE_SHARE * self._sorted):
             self._settle()
 
     def cloud(self) -> Cloud:
         """Return one point for each cube that holds any."""
         self._settle()
-        if not self._parts:
-            nothing = np.zeros((0, 3), np.float32)
-            return Cloud(nothing, nothing.astype(np.uint8), nothing[:, 0])
-        rows = self._parts[0][1]
-        weight = rows[:, [_WEIGHT]]
-        return Cloud(
-            (rows[:, _POSITION] / weight).astype(np.float32),
-            np.rint(rows[:, _COLOR] / weight).astype(np.uint8),
-            (rows[:, _COUNT] / weight[:, 0]).astype(np.float32),
-        )
+        keys = np.concatenate([group[0][0] for group in self._groups])
+        order = np.argsort(keys)
+        del keys
+        parts = [_points(group[0][1]) for group in self._groups]
+        return Cloud(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
 
     def _settle(self) -> None:
-        if len(self._parts) > 1:
-            keys = np.concatenate([part[0] for part in self._parts])
-            rows = np.concatenate([part[1] for part in self._parts])
-            self._parts = [_merged(keys, rows)]
+        for group in self._groups:
+            keys = np.concatenate([part[0] for part in group])
+            rows = np.concatenate([part[1] for part in group])
+            group[:] = [_merged(keys, rows)]
+        self._sorted = sum(len(group[0][0]) for group in self._groups)
         self._aside = 0
+
+
+_Rows = tuple[Int64[np.ndarray, ' v'], Float[np.ndarray, 'v 8']]
+
+
+def _nothing() -> _Rows:
+    return np.zeros(0, np.int64), np.zeros((0, 8))
+
+
+def _points(
+    rows: Float[np.ndarray, 'v 8'],
+) -> tuple[Float32[np.ndarray, 'v 3'], UInt8[np.ndarray, 'v 3'], Float32[np.ndarray, ' v']]:
+    """Return position, colour and variance of cubes."""
+    weight = rows[:, [_WEIGHT]]
+    return (
+        (rows[:, _POSITION] / weight).astype(np.float32),
+        np.rint(rows[:, _COLOR] / weight).astype(np.uint8),
+        (rows[:, _COUNT] / weight[:, 0]).astype(np.float32),
+    )
 
 
 def _merged(

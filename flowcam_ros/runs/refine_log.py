@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.report_data import FocalCurve, LossCurve, StageCost
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.memory import peak_memory_mb
 
 
@@ -19,10 +19,12 @@ class RefineLog:
 
     Args:
         listener: is told first; may raise to cancel.
+        resumed: whether a part of the work was done before, of which no times are known.
     """
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, resumed: bool = False) -> None:
         self._listener = listener
+        self.resumed = resumed
         self._began = time.perf_counter()
         self._stage: str | None = None
         self._steps: list[StepReport] = []

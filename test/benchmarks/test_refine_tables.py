@@ -17,8 +17,8 @@ from benchmarks.refine.score import score
 from benchmarks.refine.step_worker import StepMeter, step_config
 from flowcam_ros.errors import ConfigError, UsageError
 from flowcam_ros.export.json_file import dumps
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.trajectory import Trajectory
 
@@ -132,6 +132,7 @@ def grown(frames: int, seconds: float, peak_mb: float, stages: Sequence[str]) ->
         'seconds': seconds,
         'cpu_s': 2 * seconds,
         'peak_mb': peak_mb,
+        'expected_mb': 1.1 * peak_mb,
         'gpu_peak_mb': None,
     }
 
@@ -143,10 +144,19 @@ def test_growth_is_told_by_stage_and_from_each_length_to_the_longest() -> None:
         grown(400, 200.0, 1100.0, ['reading', 'matching', 'depth']),
     ]
     text = refine_growth.as_text(rows, MACHINE, 'synthetic:walk', 'known', ['seed=1'])
-    assert '| 25 | 24 | 1.5 | 1.5 | - | 10.0 | 0.40 | 20.0 | 800 | - |' in text
+    assert '| 25 | 24 | 1.5 | 1.5 | - | 10.0 | 0.40 | 20.0 | 800 | 880 | - |' in text
     assert '- from 50 to 400 frames: memory +10 %, seconds x 10.0' in text
     assert len(columns(text)) == 1
     assert refine_growth.growth([]) == []
+
+
+def test_what_is_expected_is_what_the_refinement_plans() -> None:
+    few = refine_growth.expected_mb('synthetic:walk?frames=9', 9, [])
+    many = refine_growth.expected_mb('synthetic:walk?frames=9', 300, [])
+    assert 300.0 < few < many
+    budget = 0.95e-3 * many
+    less = refine_growth.expected_mb('synthetic:walk?frames=9', 300, [f'memory_gb={budget}'])
+    assert less <= 1e3 * budget
 
 
 def test_the_length_is_put_into_the_text_of_a_sequence() -> None:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Windows in one world: chains, loops, mistakes and pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+from exact_windows import random_similarity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowcam_ros.flowmap.window_graph import join
+from flowcam_ros.flowmap.window_relation import Relation
+from flowcam_ros.geometry.se3 import Matrix4
+from flowcam_ros.geometry.similarity import inverse, scale_of, similarity
+
+# Standard deviations of a relation in these tests.
+SIGMA = np.array([0.02, 0.02, 0.02, 0.01, 0.01, 0.01, 0.02])
+
+
+def relation(
+    first: int, second: int, worlds: list[Matrix4], error: np.ndarray | None = None
+) -> Relation:
+    """Return what is measured between two windows, with an error step."""
+    exact = inverse(worlds[first]) @ worlds[second]
+    step = np.zeros(7) if error is None else error
+    return Relation(
+        first, second, exact @ similarity(step), np.zeros(3), np.diag(1.0 / SIGMA), 100
+    )
+
+
+def circle(count: int) -> list[Matrix4]:
+    """Return worlds around a circle of radius 2 that look inwards, of different units."""
+    worlds = []
+    for k in range(count):
+        angle = 2 * np.pi * k / count
+        place = [2 * np.cos(angle), 2 * np.sin(angle), 0.0]
+        worlds.append(similarity(np.array([*place, 0.0, 0.0, angle, 0.1 * np.sin(k)])))
+    return [inverse(worlds[0]) @ world for world in worlds]
+
+
+def off(found: list[Matrix4 | None], truth: list[Matrix4]) -> np.ndarray:
+    """Return how far each window's origin is off."""
+    return np.array([
+        np.linalg.norm(world[:3, 3] - true[:3, 3])
+        for world, true in zip(found, truth, strict=True)
+        if world is not None
+    ])  # fmt: skip
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 6), st.integers(0, 10_000), st.booleans())
+def test_exact_relations_give_the_exact_worlds(count: int, seed: int, backwards: bool) -> None:
+    random = np.random.default_rng(seed)
+    worlds = [random_similarity(random) for _ in range(count)]
+    ends = [(k, k + 1) for k in range(count - 1)] + ([(0, count - 1)] if count > 2 else [])
+    if backwards:
+        ends = [(b, a) for a, b in ends]
+    found = join([10] * count, [relation(a, b, worlds) for a, b in ends])
+    for world, true in zip(found, worlds, strict=True):
+        assert world is not None
+        assert np.allclose(world, inverse(worlds[0]) @ true, atol=1e-5)
+
+
+def test_a_loop_spreads_what_a_chain_gathers() -> None:
+    worlds = circle(8)
+    random = np.random.default_rng(3)
+    chain = [relation(k, k + 1, worlds, SIGMA * random.normal(size=7)) for k in range(7)]
+    open_, closed = join([10] * 8, chain), join([10] * 8, [*chain, relation(0, 7, worlds)])
+    assert off(closed, worlds)[-1] < 0.3 * off(open_, worlds)[-1]
+    assert off(closed, worlds).mean() < 0.7 * off(open_, worlds).mean()
+    last = closed[-1]
+    assert last is not None
+    assert abs(np.log(scale_of(last) / scale_of(worlds[-1]))) < 0.03
+
+
+def test_a_loop_that_contradicts_all_others_is_left_out() -> None:
+    worlds = circle(8)
+    random = np.random.default_rng(1)
+    chain = [relation(k, k + 1, worlds, 0.3 * SIGMA * random.normal(size=7)) for k in range(7)]
+    chain += [relation(0, 7, worlds), relation(2, 6, worlds)]
+    wrong = relation(1, 5, worlds, np.array([3.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.5]))
+    with_it, without = join([10] * 8, [*chain, wrong]), join([10] * 8, chain)
+    assert np.allclose(off(with_it, worlds), off(without, worlds), atol=1e-6)
+
+
+def test_the_piece_with_most_frames_stays() -> None:
+    worlds = circle(5)
+    found = join([5, 5, 20, 20, 5], [relation(0, 1, worlds), relation(2, 3, worlds)])
+    assert [world is None for world in found] == [True, True, False, False, True]
+    assert found[2] is not None
+    assert np.allclose(found[2], np.eye(4))
+
+
+def test_one_window_is_the_world() -> None:
+    assert np.allclose(join([7], [])[0], np.eye(4))
