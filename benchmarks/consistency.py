@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import io
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import run_main
 from benchmarks.machine import describe_machine
-from flowcam_ros.errors import FlowcamError, OutputError, UsageError
+from flowcam_ros.errors import OutputError, UsageError
 from flowcam_ros.evaluation.alignment import fit_similarity
 from flowcam_ros.evaluation.tracking import Run
 from flowcam_ros.export.atomic import check_new_file, write_bytes, write_text
@@ -31,7 +31,6 @@ from flowcam_ros.settings import build
 # What every picture has: some noise, and depth as from a good sensor.
 _SENSOR = 'noise=2&depth_noise=0.003&depth_holes=0.05'
 _SOURCES = {'RGB-D': 'sensor', 'mono': 'none'}
-_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -293,11 +292,4 @@ def save(path: Path, run: Run) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except FlowcamError as error:
-        print(f'consistency: error: {error}', file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print('consistency: interrupted; the table was not saved', file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+    run_main('consistency', main)

@@ -20,6 +20,7 @@ from typing import Any
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+from benchmarks.arguments import run_main
 from benchmarks.machine import ProcessMeter, describe_machine
 from flowcam_ros.cli.run_report import percentiles
 from flowcam_ros.errors import FlowcamError
@@ -184,8 +185,4 @@ def table(report: dict[str, Any]) -> str:
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except FlowcamError as error:
-        print(f'live: error: {error}', file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_main('live', main)

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,12 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def peak_memory_mb() -> float:
-    """Return the largest resident memory of this process so far, in units of 10^6 bytes.
-
-    Not from ``getrusage``, which counts what the parent had when it started this process.
-    """
-    return int(_field('/proc/self/status', 'VmHWM').split()[0]) * 1024e-6
+def machine_line(machine: Mapping[str, str]) -> str:
+    """Return on what it ran, in a line."""
+    return (
+        f'{machine["processor"]}, {machine["cores"]} cores, {machine["memory"]}, Python '
+        f'{machine["python"]}, commit {machine["commit"]}'
+    )
 
 
 def _field(path: str, name: str) -> str:

@@ -17,14 +17,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.arguments import default_output
-from benchmarks.machine import describe_machine
+from benchmarks.arguments import default_output, run_main
+from benchmarks.machine import describe_machine, machine_line
 from benchmarks.process import WorkerFailed
-from benchmarks.refine.report import machine_line
 from benchmarks.refine.run import run_worker
 from benchmarks.refine.system import INTRINSICS, Job
 from flowcam_ros.cli.refine_settings import resolve_refine_config
-from flowcam_ros.errors import FlowcamError
 from flowcam_ros.export.atomic import check_new_file, write_text
 from flowcam_ros.export.json_file import dumps
 from flowcam_ros.flowmap.frame_store import network_size
@@ -37,7 +35,6 @@ _SEQUENCE = 'synthetic:walk?fps=6&noise=2&depth=false'
 _LENGTHS = [25, 50, 100, 200, 400]
 # However little the camera moves, each frame is chosen.
 _EVERY_FRAME = 'frames.step=0.001'
-_INTERRUPTED = 130
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -80,7 +77,7 @@ def main() -> int:
     """Run every length, print and save the table; return the exit code."""
     options = parse()
     settings = [_EVERY_FRAME, *options.set]
-    resolve_refine_config(None, settings, options.intrinsics)
+    resolve_refine_config(None, settings, {'--intrinsics': options.intrinsics})
     for length in options.lengths:
         with_length(options.sequence, length)
     output = options.output or default_output('refine_growth')
@@ -159,7 +156,7 @@ def measure(
 
 def expected_mb(source: str, frames: int, settings: Sequence[str]) -> float:
     """Return the memory that the plan of a refinement expects, in units of 10^6 bytes."""
-    config = resolve_refine_config(None, settings, None)
+    config = resolve_refine_config(None, settings, {})
     camera = next(iter(parse_synthetic(source))).camera
     width, height = network_size(camera.width, camera.height, config.store.pixels)
     return plan_memory(Recording(frames, width * height), config).estimate.peak * 1e-6
@@ -233,11 +230,4 @@ def _lengths(text: str) -> list[int]:
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except FlowcamError as error:
-        print(f'refine_growth: error: {error}', file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print('refine_growth: interrupted; nothing was saved', file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+    run_main('refine_growth', main)

@@ -11,12 +11,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.arguments import count
-from benchmarks.machine import describe_machine
+from benchmarks.arguments import count, run_main
+from benchmarks.machine import describe_machine, machine_line
 from benchmarks.process import clean_environment, run_for_json
-from benchmarks.refine.report import machine_line
 from benchmarks.refine.steps import FRAMES, HEIGHT, LEAST_STEPS, WIDTH
-from flowcam_ros.errors import FlowcamError
 from flowcam_ros.threads import CALM
 
 # CPU seconds and MB of a step of the released code (dcharatan/flowmap) at the same pixels, on two
@@ -28,7 +26,6 @@ _HEADER = (
     '|---|---|---|---|---|---|---|---|---|'
 )
 _TIMEOUT_S = 1800.0
-_INTERRUPTED = 130
 
 
 def main() -> int:
@@ -107,11 +104,4 @@ def _steps(text: str) -> int:
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except FlowcamError as error:
-        print(f'refine_step: error: {error}', file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print('refine_step: interrupted', file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+    run_main('refine_step', main)

@@ -30,6 +30,9 @@ TORCH_NEEDS = (
     'typing-extensions>=4.10.0',
 )
 OWN = ('flowcam-ros', 'torch')
+# What set_up.py installs. The other extras are built on torch, and a resolver takes that with all
+# of CUDA; torchvision must fit the torch that is there.
+EXTRAS = ('test',)
 HEADER = '# Written by standalone/lock.py; make lock renews it.\n'
 
 
@@ -68,7 +71,8 @@ def _required() -> set[str]:
     for folder in PROJECTS:
         settings = tomllib.loads((folder / 'pyproject.toml').read_text())
         project = settings['project']
-        extras = project.get('optional-dependencies', {}).values()
+        optional = project.get('optional-dependencies', {})
+        extras = [optional[name] for name in EXTRAS if name in optional]
         for group in (settings['build-system']['requires'], project['dependencies'], *extras):
             found.update(line for line in group if not line.startswith(OWN))
     return found

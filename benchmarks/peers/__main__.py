@@ -10,21 +10,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from benchmarks.arguments import count, default_output, names
+from benchmarks.arguments import add_comparison, default_output, names, run_main
+from benchmarks.comparison import as_data, check_output, save
 from benchmarks.machine import describe_machine
 from benchmarks.peers.environment import prepare
 from benchmarks.peers.registry import DEPTH_SOURCES, MODES, SYSTEMS
-from benchmarks.peers.report import as_data, as_text
+from benchmarks.peers.report import as_text
 from benchmarks.peers.run import open_recording, run_all
 from flowcam_ros.cli.settings import resolve_config
-from flowcam_ros.errors import FlowcamError, UsageError
-from flowcam_ros.export.atomic import check_new_file, write_text
-from flowcam_ros.export.json_file import dumps
+from flowcam_ros.errors import UsageError
 from flowcam_ros.settings import parse_assignments
-
-_INTERRUPTED = 130
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -32,17 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks.peers', description=(__doc__ or '').partition('\n')[0]
     )
-    parser.add_argument(
-        'sequences', nargs='+', help='bags, folders or synthetic:NAME, with ground truth'
-    )
-    parser.add_argument('--output', type=Path, help='Markdown file; JSON is written beside it')
-    parser.add_argument(
-        '--runs',
-        type=count,
-        default=3,
-        metavar='COUNT',
-        help='runs of which the median counts (%(default)s)',
-    )
+    add_comparison(parser, 3, 600.0)
     parser.add_argument(
         '--systems',
         type=names(SYSTEMS),
@@ -57,16 +43,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar='NAMES',
         help=f'some of {", ".join(MODES)}, joined by commas; all unless given',
     )
-    parser.add_argument(
-        '--set', action='append', default=[], metavar='KEY=VALUE', help="this project's option"
-    )
-    parser.add_argument(
-        '--timeout',
-        type=float,
-        default=600.0,
-        metavar='SECONDS',
-        help='for one system on one sequence (%(default)g)',
-    )
     return parser.parse_args(arguments)
 
 
@@ -75,21 +51,15 @@ def main() -> int:
     options = parse()
     check_settings(options.set, options.modes)
     output = options.output or default_output('peers')
-    files = output, output.with_suffix('.json')
-    for file in files:
-        check_new_file(file)
+    check_output(output)
     recordings = [open_recording(source, options.modes) for source in options.sequences]
     if any(SYSTEMS[name].in_own_environment for name in options.systems):
         for problem in prepare():
             print(problem, file=sys.stderr)
     machine = describe_machine()
     rows = run_all(recordings, options.systems, options.runs, options.set, options.timeout)
-    text = as_text(rows, machine, options.runs, options.set)
-    print(text)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_text(files[0], text)
-    write_text(files[1], dumps(as_data(rows, machine, options.runs, options.set)))
-    print(f'saved as {files[0]} and {files[1].name}', file=sys.stderr)
+    ran = machine, options.runs, options.set
+    save(output, as_text(rows, *ran), as_data(rows, *ran))
     return 1 if any(row.failure for row in rows) else 0
 
 
@@ -110,11 +80,4 @@ def check_settings(settings: Sequence[str], modes: Iterable[str]) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except FlowcamError as error:
-        print(f'peers: error: {error}', file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print('peers: interrupted; nothing was saved', file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+    run_main('peers', main)

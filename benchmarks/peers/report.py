@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from benchmarks.comparison import Row, conditions, failures, medians
 from benchmarks.peers.registry import MODES, SYSTEMS
-from benchmarks.peers.run import Row
 
+TITLES = {name: entry.title for name, entry in SYSTEMS.items()}
 _HEADER = (
     '| sequence | system | ATE mm | ATE mm, all frames | RPE mm | RPE deg | coverage '
     '| frame ms p50 / p95 | CPU ms | frames/s | peak MB | ANEES pose / twist |\n'
@@ -28,63 +27,27 @@ _LEGEND = (
 )
 
 
-def medians(runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Return the median of each figure over the runs that have it."""
-    found = {}
-    for key in runs[0] if runs else ():
-        values = [run[key] for run in runs if isinstance(run[key], (int, float))]
-        if key != 'states':
-            found[key] = statistics.median(values) if values else None
-    return found
-
-
-def as_data(
-    rows: Sequence[Row], machine: Mapping[str, str], runs: int, settings: Sequence[str]
-) -> dict[str, object]:
-    """Return everything that was measured, for the JSON file."""
-    return {
-        'machine': machine,
-        'runs': runs,
-        'settings': list(settings),
-        'rows': [
-            {
-                'sequence': row.sequence,
-                'mode': row.mode,
-                'system': row.system,
-                'versions': row.versions,
-                'failure': row.failure or None,
-                'median': medians(row.runs),
-                'runs': row.runs,
-            }
-            for row in rows
-        ],
-    }
-
-
 def as_text(
     rows: Sequence[Row], machine: Mapping[str, str], runs: int, settings: Sequence[str]
 ) -> str:
     """Return the tables as Markdown."""
-    times = '1 run' if runs == 1 else f'{runs} runs in turns'
-    options = f', with {" ".join(settings)}' if settings else ''
     lines = [
         f'# Side by side, {machine["date"]}',
         '',
-        f'{machine["processor"]}, {machine["cores"]} cores, {machine["memory"]}, Python '
-        f'{machine["python"]}, commit {machine["commit"]}, {times}{options}.',
+        conditions(machine, runs, settings),
         _LEGEND,
     ]
     for mode, title in MODES.items():
         chosen = [row for row in rows if row.mode == mode]
         if chosen:
             lines += ['', f'## {title}', _ALIGNED[mode], '', _HEADER, *map(table_row, chosen)]
-    lines += ['', *_failures(rows), *_epochs(rows), *_states(rows), _versions(rows)]
+    lines += ['', *failures(rows, TITLES), *_epochs(rows), *_states(rows), _versions(rows)]
     return '\n'.join(lines) + '\n'
 
 
 def table_row(row: Row) -> str:
     """Return one row of a table."""
-    title = SYSTEMS[row.system].title
+    title = TITLES[row.system]
     if not row.runs:
         return f'| {row.sequence} | {title} |' + ' - |' * 10
     figures = medians(row.runs)
@@ -109,15 +72,6 @@ def table_row(row: Row) -> str:
     return f'| {row.sequence} | {title} | ' + ' | '.join(cells) + ' |'
 
 
-def _failures(rows: Sequence[Row]) -> list[str]:
-    reasons: dict[str, list[str]] = {}
-    for row in rows:
-        if row.failure:
-            text = f'{SYSTEMS[row.system].title}: {row.failure}'
-            reasons.setdefault(text, []).append(f'{row.sequence} ({row.mode})')
-    return [f'- {reason} [{", ".join(where)}]' for reason, where in reasons.items()]
-
-
 def _epochs(rows: Sequence[Row]) -> list[str]:
     """Return a note on each row whose errors are those of a part of the sequence."""
     lines = []
@@ -126,7 +80,7 @@ def _epochs(rows: Sequence[Row]) -> list[str]:
         if parted:
             run = max(parted, key=lambda run: run['epochs'])
             lines.append(
-                f'- {SYSTEMS[row.system].title}, {row.sequence}, {row.mode}: its world began '
+                f'- {TITLES[row.system]}, {row.sequence}, {row.mode}: its world began '
                 f'anew, {run["epochs"]} epochs; errors, coverage and ANEES are those of the '
                 f'longest, {run["frames_of_epoch"]} of {run["frames"]} frames'
             )
@@ -139,9 +93,7 @@ def _states(rows: Sequence[Row]) -> list[str]:
         states = row.runs[-1]['states'] if row.runs else {}
         if states:
             counts = ', '.join(f'{name} {count}' for name, count in states.items())
-            lines.append(
-                f'- {SYSTEMS[row.system].title}, {row.sequence}, {row.mode}: frames {counts}'
-            )
+            lines.append(f'- {TITLES[row.system]}, {row.sequence}, {row.mode}: frames {counts}')
     return lines
 
 
@@ -151,5 +103,5 @@ def _versions(rows: Sequence[Row]) -> str:
         for row in rows
         if row.versions
     }
-    texts = [f'{SYSTEMS[name].title} ({versions})' for name, versions in found.items()]
+    texts = [f'{TITLES[name]} ({versions})' for name, versions in found.items()]
     return f'- versions: {"; ".join(texts)}'

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.comparison import Row, run_in_turns, truth_of
 from benchmarks.peers.environment import PYTHON, ROOT
 from benchmarks.peers.registry import SYSTEMS
 from benchmarks.peers.score import score
-from benchmarks.process import NotInstalled, WorkerFailed, clean_environment, run_for_json
-from flowcam_ros.errors import UsageError
+from benchmarks.process import NotInstalled, clean_environment, run_for_json
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.sequences import open_sequence
 from flowcam_ros.threads import CALM
@@ -33,18 +32,6 @@ class Recording:
     modes: tuple[str, ...]
 
 
-@dataclass
-class Row:
-    """One system on one sequence: the figures of each run, or why there are none."""
-
-    sequence: str
-    mode: str
-    system: str
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
-    failure: str = ''
-
-
 def open_recording(source: str, modes: Iterable[str]) -> Recording:
     """Open a sequence, and see whether it has truth and depth.
 
@@ -52,9 +39,7 @@ def open_recording(source: str, modes: Iterable[str]) -> Recording:
         UsageError: it has no ground truth.
     """
     sequence = open_sequence(source)
-    truth = sequence.ground_truth()
-    if truth is None:
-        raise UsageError(f'{source} has no ground truth (groundtruth.tum) to measure against')
+    truth = truth_of(source, sequence)
     frames = itertools.islice(iter(sequence), _LOOKED_AT)
     has_depth = any(frame.depth is not None for frame in frames)
     possible = tuple(mode for mode in modes if mode == 'mono' or has_depth)
@@ -76,29 +61,13 @@ def run_all(
         for name in systems
         if mode in SYSTEMS[name].modes
     ]
-    missing: dict[str, str] = {}
-    for number in range(runs):
-        for recording, row in jobs:
-            row.failure = row.failure or missing.get(row.system, '')
-            if row.failure:
-                continue
-            begin = time.monotonic()
-            try:
-                result = run_worker(row.system, row.mode, recording.source, settings, timeout_s)
-            except NotInstalled as error:
-                row.failure = missing[row.system] = str(error)
-            except WorkerFailed as error:
-                row.failure = str(error)
-            else:
-                row.runs.append(score(result, recording.truth, row.mode))
-                row.versions = result['versions']
-            words = row.failure or f'{time.monotonic() - begin:.1f} s'
-            print(
-                f'run {number + 1} of {runs}, {row.sequence}, {row.mode}, {row.system}: {words}',
-                file=sys.stderr,
-                flush=True,
-            )
-    return [row for _, row in jobs]
+
+    def run_once(recording: Recording, row: Row) -> None:
+        result = run_worker(row.system, row.mode, recording.source, settings, timeout_s)
+        row.runs.append(score(result, recording.truth, row.mode))
+        row.versions = result['versions']
+
+    return run_in_turns(jobs, runs, run_once)
 
 
 def run_worker(

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import peak_memory_mb
 from benchmarks.peers.registry import SYSTEMS
 from benchmarks.peers.system import Answer, System
 from benchmarks.process import NOT_INSTALLED, take_standard_output
 from flowcam_ros.errors import FlowcamError, FrameRejected
 from flowcam_ros.export.json_file import plain
 from flowcam_ros.geometry.frame import Frame
+from flowcam_ros.memory import peak_memory_mb
 from flowcam_ros.sequences import open_sequence
 
 

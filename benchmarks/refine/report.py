@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.peers.report import medians
-from benchmarks.refine.run import Row
+from benchmarks.comparison import Row, conditions, failures, medians
 from benchmarks.refine.system import INTRINSICS, SYSTEMS
 
+TITLES = {name: system.title for name, system in SYSTEMS.items()}
 _HEADER = (
     '| sequence | frames | system | registered | ATE | ATE normalised | ATE of FlowMap '
     '| focal error | seconds | CPU s | peak MB |\n'
@@ -23,59 +23,26 @@ _LEGEND = (
 )
 
 
-def machine_line(machine: Mapping[str, str]) -> str:
-    """Return on what it ran, in a line."""
-    return (
-        f'{machine["processor"]}, {machine["cores"]} cores, {machine["memory"]}, Python '
-        f'{machine["python"]}, commit {machine["commit"]}'
-    )
-
-
-def as_data(
-    rows: Sequence[Row], machine: Mapping[str, str], runs: int, settings: Sequence[str]
-) -> dict[str, object]:
-    """Return everything that was measured, for the JSON file."""
-    return {
-        'machine': machine,
-        'runs': runs,
-        'settings': list(settings),
-        'rows': [
-            {
-                'sequence': row.sequence,
-                'intrinsics': row.intrinsics,
-                'system': row.system,
-                'versions': row.versions,
-                'failure': row.failure or None,
-                'median': medians(row.runs),
-                'runs': row.runs,
-            }
-            for row in rows
-        ],
-    }
-
-
 def as_text(
     rows: Sequence[Row], machine: Mapping[str, str], runs: int, settings: Sequence[str]
 ) -> str:
     """Return the tables as Markdown."""
-    times = '1 run' if runs == 1 else f'{runs} runs in turns'
-    options = f', with {" ".join(settings)}' if settings else ''
     lines = [
         f'# Refinement beside COLMAP, {machine["date"]}',
         '',
-        f'{machine_line(machine)}, {times}{options}.',
+        conditions(machine, runs, settings),
         _LEGEND,
     ]
     for mode, title in INTRINSICS.items():
-        chosen = [row for row in rows if row.intrinsics == mode]
+        chosen = [row for row in rows if row.mode == mode]
         if chosen:
             lines += ['', f'## {title}', '', _HEADER, *map(table_row, chosen)]
-    return '\n'.join([*lines, '', *_failures(rows), _versions(rows)]) + '\n'
+    return '\n'.join([*lines, '', *failures(rows, TITLES), _versions(rows)]) + '\n'
 
 
 def table_row(row: Row) -> str:
     """Return one row of a table."""
-    title = SYSTEMS[row.system].title
+    title = TITLES[row.system]
     if not row.runs:
         return f'| {row.sequence} | - | {title} |' + ' - |' * 8
     figures = medians(row.runs)
@@ -99,15 +66,6 @@ def table_row(row: Row) -> str:
         cell('peak_mb', '.0f') + ('' if gpu is None else f' + {gpu:.0f} GPU'),
     )
     return f'| {" | ".join(cells)} |'
-
-
-def _failures(rows: Sequence[Row]) -> list[str]:
-    reasons: dict[str, list[str]] = {}
-    for row in rows:
-        if row.failure:
-            text = f'{SYSTEMS[row.system].title}: {row.failure}'
-            reasons.setdefault(text, []).append(f'{row.sequence} ({row.intrinsics})')
-    return [f'- {reason} [{", ".join(where)}]' for reason, where in reasons.items()]
 
 
 def _versions(rows: Sequence[Row]) -> str:

@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.machine import peak_memory_mb
 from benchmarks.process import take_standard_output
 from benchmarks.refine.steps import FRAMES, HEIGHT, WARM_UP, WIDTH
 from flowcam_ros.errors import FlowcamError
@@ -28,9 +27,10 @@ from flowcam_ros.flowmap.flow_stage import optimise_flow, start_lens
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.refine_config import RefineConfig
+from flowcam_ros.flowmap.step_report import StepReport
+from flowcam_ros.memory import peak_memory_mb
 from flowcam_ros.odometry.device import choose_device, use_threads
 from flowcam_ros.sequences.synthetic import parse_synthetic
 from flowcam_ros.settings import build, parse_assignments

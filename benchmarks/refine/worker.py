@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import peak_memory_mb
 from benchmarks.process import NOT_INSTALLED, take_standard_output
 from benchmarks.refine.system import SYSTEMS, Job, Runner
 from flowcam_ros.errors import FlowcamError
 from flowcam_ros.export.json_file import plain
+from flowcam_ros.memory import peak_memory_mb
 
 
 def main() -> int:

@@ -26,6 +26,7 @@ from flowcam_ros.cli.inputs import (
     SetOption,
     StrictOption,
 )
+from flowcam_ros.errors import UsageError
 
 if TYPE_CHECKING:
     from flowcam_ros.runs.refine import RefineOutcome
@@ -82,11 +83,36 @@ def refine(
     right_camera_info_topic: RightCameraInfoTopicOption = None,
     max_time_difference: MaxTimeDifferenceOption = 0.02,
     strict: StrictOption = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            '--resume',
+            help='Go on with a refinement that was interrupted.',
+        ),
+    ] = False,
+    checkpoint_steps: Annotated[
+        int,
+        typer.Option(
+            metavar='N', min=1, help='Save the optimisation every N steps, and at Ctrl-C.'
+        ),
+    ] = 25,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar='DIR',
+            help='Where correspondences are kept for later runs; the default is '
+            '$XDG_CACHE_HOME/flowcam_ros (~/.cache).',
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option('--no-cache', help='Neither use nor keep correspondences.')
+    ] = False,
 ) -> int:
     """Find precise poses, intrinsics and dense depth of a recording, offline.
 
     Writes a folder with report.html (look at it first), trajectory.tum, a COLMAP model, depth
-    maps, a point cloud and more; docs/refine.md lists all files.
+    maps, a point cloud and more; docs/refine.md lists all files. Ctrl-C keeps the work so far in
+    DIR.unfinished, and the same command with --resume goes on from there.
 
     Example: flowcam refine my_bag --output refined --intrinsics unknown
     """
@@ -96,6 +122,8 @@ def refine(
     from flowcam_ros.sequences.options import SequenceOptions
 
     check_new_folder(output)
+    if no_cache and cache is not None:
+        raise UsageError(f'--no-cache and --cache {cache} contradict')
     options = SequenceOptions(
         image_topic=image_topic,
         camera_info_topic=camera_info_topic,
@@ -108,18 +136,32 @@ def refine(
         max_time_difference_s=max_time_difference,
         strict=strict,
     )
+    kept_in = '' if no_cache else None if cache is None else str(cache)
     resolved = resolve_refine_config(
         config,
         assign or (),
-        None if intrinsics is None else intrinsics.value,
-        memory_gb,
-        None if engine is None else engine.value,
+        {
+            '--intrinsics': None if intrinsics is None else intrinsics.value,
+            '--cache': kept_in,
+            '--memory-gb': memory_gb,
+            '--engine': None if engine is None else engine.value,
+        },
     )
+    from flowcam_ros.cli.interrupts import interrupts_after_steps
     from flowcam_ros.runs.refine import refine_recording
+    from flowcam_ros.runs.unfinished import Keeping
 
-    with refine_progress() as listener:
-        outcome = refine_recording(source, output, options, resolved, listener)
+    keeping = Keeping(resume, checkpoint_steps, _tell_how_to_go_on)
+    with refine_progress() as progress, interrupts_after_steps(progress) as listener:
+        outcome = refine_recording(source, output, options, resolved, listener, keeping)
     return _told(output, outcome)
+
+
+def _tell_how_to_go_on(folder: Path) -> None:
+    print(
+        f'flowcam: the work so far is kept in {folder}: the same command with --resume goes on',
+        file=sys.stderr,
+    )
 
 
 def _told(output: Path, outcome: RefineOutcome) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,13 @@ from flowcam_ros.flowmap.progress import Listener
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from flowcam_ros.flowmap.optimize import StepReport
     from flowcam_ros.flowmap.preview import Preview
+    from flowcam_ros.flowmap.step_report import StepReport
+
+
+# Steps that follow each other faster were made before an interrupt and are only told again: the
+# time that is left does not follow from their pace.
+_BURST_S = 0.005
 
 
 # What is noted in this stage is how the work was planned, and is to stay in sight.
@@ -60,6 +66,7 @@ class StageBar:
         self._bar = bar
         self._task = bar.add_task('', total=None)
         self._stage = ''
+        self._stepped = 0.0
 
     def on_stage(self, name: str) -> None:
         """See Listener."""
@@ -78,8 +85,10 @@ class StageBar:
 
     def on_step(self, report: StepReport) -> None:
         """See Listener."""
-        if report.step == 1:
-            self._bar.reset(self._task, total=report.steps)
+        now, before = time.monotonic(), self._stepped
+        if report.step == 1 or now - before < _BURST_S:
+            self._bar.reset(self._task, total=report.steps, completed=report.step)
+        self._stepped = now
         focal = '' if report.focal != report.focal else f', focal {report.focal:.1f} px'
         self._bar.update(
             self._task,

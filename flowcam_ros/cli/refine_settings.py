@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from flowcam_ros.cli.settings import read_options
@@ -12,35 +12,40 @@ from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_node_config import RefineNodeConfig
 from flowcam_ros.settings import build, parse_assignments
 
+# Options that have a flag of their own.
+_FLAGS = {
+    '--intrinsics': 'intrinsics.mode',
+    '--cache': 'cache.folder',
+    '--memory-gb': 'memory_gb',
+    '--engine': 'windows.engine',
+}
+
 
 def resolve_refine_config(
-    file: Path | None,
-    assignments: Iterable[str],
-    intrinsics: str | None,
-    memory_gb: float | None = None,
-    engine: str | None = None,
+    file: Path | None, assignments: Iterable[str], flags: Mapping[str, str | float | None]
 ) -> RefineRunConfig:
-    """Return the defaults changed by a file, then by ``key=value``, then by options of their own.
+    """Return the defaults changed by a file, by ``key=value``, and by options with a flag.
 
     A ROS parameter file may hold the options of the node `refine`, too; they mean nothing here.
 
+    Args:
+        file: plain YAML or a ROS parameter file.
+        assignments: of ``--set``.
+        flags: what was given to flags that stand for an option; None where nothing was.
+
     Raises:
         ConfigError: the file cannot be read, or an option is unknown or out of range.
-        UsageError: such an option and ``--set`` contradict each other.
+        UsageError: a flag and ``--set`` contradict each other.
     """
     values = read_options(file, 'refine', RefineNodeConfig, RefineRunConfig)
     assigned = parse_assignments(assignments)
     values.update(assigned)
-    named = (
-        ('--intrinsics', 'intrinsics.mode', intrinsics),
-        ('--memory-gb', 'memory_gb', memory_gb),
-        ('--engine', 'windows.engine', engine),
-    )
-    for option, key, value in named:
+    for flag, value in flags.items():
         if value is None:
             continue
-        other = assigned.get(key, value)
+        name = _FLAGS[flag]
+        other = assigned.get(name, value)
         if other != value:
-            raise UsageError(f'{option} {value} and --set {key}={other} contradict')
-        values[key] = value
+            raise UsageError(f'{flag} {value} and --set {name}={other} contradict')
+        values[name] = value
     return build(RefineRunConfig, values)

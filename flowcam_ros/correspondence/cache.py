@@ -3,27 +3,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import secrets
+import time
 import zipfile
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from importlib import resources
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
+from flowcam_ros.code_version import code_version
 from flowcam_ros.correspondence.pictures import Pictures
 from flowcam_ros.errors import OutputError
 
 _log = logging.getLogger(__name__)
 Arrays = dict[str, np.ndarray]
 _SUFFIX = '.npz'
+# Results follow from the source of these.
+_SOURCES = ('flowcam_ros.correspondence', 'flowcam_ros.geometry')
+# A file that is being written is no older than this; an older one was left by a process that died.
+_WRITTEN_WITHIN_S = 86_400.0
 # What reading a file with wrong bytes can end in.
 _DAMAGE = (
     OSError,
@@ -48,35 +54,68 @@ def digest_of_pictures(pictures: Pictures) -> str:
     return digest.hexdigest()
 
 
+def digest_of_file(path: Path | str) -> str:
+    """Return a text that differs when the content does; '' where it cannot be read."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with Path(path).expanduser().open('rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return ''  # who needs the file says so
+    return digest.hexdigest()
+
+
 def cache_key(kind: str, *parts: Mapping[str, object] | str) -> str:
     """Return the name of a result.
 
-    It changes with the parts, with the code of this package and with the version of OpenCV.
+    It changes with the parts, with the code that made it and with the version of OpenCV.
 
     Args:
         kind: what it is a result of, a word.
         parts: what it depends on: texts such as :func:`digest_of_pictures`, and options.
     """
-    text = json.dumps([kind, _code_version(), cv2.__version__, np.__version__, *parts])
+    text = json.dumps([kind, code_version(*_SOURCES), cv2.__version__, np.__version__, *parts])
     return f'{kind}-{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}'
 
 
-@lru_cache(maxsize=1)
-def _code_version() -> str:
-    """Return a digest of the source of this package, as results follow from it."""
-    digest = hashlib.blake2b(digest_size=16)
-    folder = resources.files('flowcam_ros.correspondence')
-    for file in sorted(folder.iterdir(), key=lambda f: f.name):
-        if file.name.endswith('.py'):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+@runtime_checkable
+class Cache(Protocol):
+    """Keeps results."""
+
+    def result(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Return what was kept under ``key``, else compute and keep it.
+
+        Args:
+            key: from :func:`cache_key`.
+            compute: returns arrays by name; none of Python objects.
+        """
+        ...
+
+
+class CacheChain:
+    """Several caches: what one does not hold is asked of the next, and then kept by both.
+
+    Args:
+        caches: the first is asked first; none at all always computes.
+    """
+
+    def __init__(self, *caches: Cache) -> None:
+        self._caches = caches
+
+    def result(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
+        """See Cache."""
+        for cache in reversed(self._caches):
+            compute = partial(cache.result, key, compute)
+        return compute()
 
 
 class ResultCache:
     """A folder of arrays, bounded in size; those not used for longest go first.
 
-    A file that is damaged counts as not there. Where the folder cannot be written, a warning is
-    logged, and what was computed is returned all the same.
+    Any number of processes may use it at a time. A file that is damaged is told in a warning and
+    computed anew. Where the folder cannot be written, a warning is logged, and what was computed
+    is returned all the same.
 
     Args:
         folder: made when the first result is kept.
@@ -93,12 +132,7 @@ class ResultCache:
         self._max_bytes = max_bytes
 
     def result(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
-        """Return what was kept under ``key``, else compute and keep it.
-
-        Args:
-            key: from :func:`cache_key`.
-            compute: returns arrays by name; none of Python objects.
-        """
+        """See Cache."""
         path = self._folder / (key + _SUFFIX)
         found = _read(path)
         if found is not None:
@@ -123,13 +157,25 @@ class ResultCache:
 
     def _make_room(self, newest: Path) -> None:
         """Remove what was not used for longest until the rest fits; the newest stays."""
-        files = [(f.stat(), f) for f in self._folder.glob('*' + _SUFFIX) if f != newest]
-        total = newest.stat().st_size + sum(s.st_size for s, _ in files)
+        files = self._files()
+        total = sum(stat.st_size for stat, _ in files)
         for stat, file in sorted(files, key=lambda f: f[0].st_mtime_ns):
-            if total <= self._max_bytes:
-                return
-            file.unlink(missing_ok=True)
-            total -= stat.st_size
+            left_behind = file.suffix != _SUFFIX
+            if left_behind and time.time() - stat.st_mtime < _WRITTEN_WITHIN_S:
+                continue
+            if (total > self._max_bytes and file != newest) or left_behind:
+                file.unlink(missing_ok=True)
+                total -= stat.st_size
+
+    def _files(self) -> list[tuple[os.stat_result, Path]]:
+        """Return the results, and what is being written, but nothing of others."""
+        found = []
+        for file in self._folder.iterdir():
+            # another process may remove it at any moment
+            with contextlib.suppress(FileNotFoundError):
+                if file.suffix == _SUFFIX or f'{_SUFFIX}.' in file.name:
+                    found.append((file.stat(), file))
+        return found
 
 
 def _write(file: BinaryIO, arrays: Arrays) -> None:
@@ -145,7 +191,11 @@ def _read(path: Path) -> Arrays | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        os.utime(path)
-    except _DAMAGE:
+    except FileNotFoundError:
         return None
+    except _DAMAGE as error:
+        _log.warning('%s is damaged and is made anew (%s)', path, type(error).__name__)
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)
     return arrays

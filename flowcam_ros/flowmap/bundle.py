@@ -17,6 +17,8 @@ _EASIER, _HARDER = 0.2, 6.0
 # A step that lowers the cost by a smaller share ends the search.
 _SMALL_IMPROVEMENT = 1e-5
 
+OnAdjust = Callable[[int, float, float], None]
+
 
 @dataclass(frozen=True)
 class BundleFit:
@@ -42,7 +44,7 @@ def adjust(
     problem: BundleProblem,
     start: BundleState,
     iterations: int,
-    on_step: Callable[[int, float], None] = lambda _step, _scale: None,
+    on_step: OnAdjust = lambda _step, _scale, _focal: None,
 ) -> BundleFit:
     """Improve a state by at most ``iterations`` steps; one that makes it worse is not taken.
 
@@ -50,12 +52,13 @@ def adjust(
         problem: what to minimise.
         start: first state.
         iterations: largest number of steps.
-        on_step: told the number of each step and the scale of the errors; may raise to cancel.
+        on_step: told the number of each step, the scale of the errors and the focal length, px;
+            may raise to cancel.
     """
     at, damping, steps = problem.residuals(start), _FIRST_DAMPING, 0
     for steps in range(1, iterations + 1):
         scale = problem.scale(at)
-        on_step(steps, scale)
+        on_step(steps, scale, at.state.lens.focal)
         before = problem.cost(at, scale)
         candidate, damping = _improved(problem, at, scale, damping)
         if candidate is None:

@@ -88,23 +88,6 @@ def corrected_working(working: CameraModel, correction: CameraCorrection) -> Cam
     )
 
 
-def resized_correction(
-    correction: CameraCorrection, camera: CameraModel, other: CameraModel
-) -> CameraCorrection:
-    """Return the correction for the same picture in another size.
-
-    Args:
-        correction: for ``camera``.
-        camera: the working camera it was found for.
-        other: the same camera resized.
-    """
-    return dataclasses.replace(
-        correction,
-        shift_x=correction.shift_x * other.width / camera.width,
-        shift_y=correction.shift_y * other.height / camera.height,
-    )
-
-
 def distort_pixels(original: CameraModel, working: CameraModel, pixels: Pixels) -> Pixels:
     """Return where pixels of the working picture lie in the original one.
 

@@ -16,7 +16,8 @@ from flowcam_ros.flowmap.dense import DenseView, dense_depth, flow_from
 from flowcam_ros.flowmap.depth_store import DepthStore
 from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_store import FrameStore
-from flowcam_ros.flowmap.lens import Lens
+from flowcam_ros.flowmap.kept_frames import emptied
+from flowcam_ros.flowmap.lens import CENTRE_X, CENTRE_Y, Lens
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.polish import Polished
 from flowcam_ros.flowmap.refine_config import RefineConfig
@@ -38,7 +39,7 @@ def dense_maps(
     tell: Callable[[str], None],
 ) -> DepthStore:
     """Make the depth maps of the frames that the adjustment holds; keyed by chosen frame."""
-    folder.mkdir(parents=True)
+    emptied(folder)
     pinhole = pinhole_camera(store.index.tracking, polished.lens, config.dense.pixels)
     maps, sigma = aligned(flow.maps, polished)
     depths = DepthStore(folder, pinhole)
@@ -68,8 +69,8 @@ def pinhole_camera(tracking: CameraModel, lens: Lens, pixels: int) -> CameraMode
         tracking,
         fx=lens.focal,
         fy=lens.focal * lens.aspect,
-        cx=float(lens.numbers[1]),
-        cy=float(lens.numbers[2]),
+        cx=float(lens.numbers[CENTRE_X]),
+        cy=float(lens.numbers[CENTRE_Y]),
     )
     return refined.resized(*working_size(tracking.width, tracking.height, pixels))
 

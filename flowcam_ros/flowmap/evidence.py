@@ -69,6 +69,8 @@ class Evidence:
         pieces: parts of the recording that no points connect; 1 if all hangs together.
         late_gain: share of its loss that the last tenth of the steps still took away.
         scale_source: 'depth', 'stereo', 'odometry', or 'none'.
+        scale_sigma: standard deviation of the scale, as a share of it.
+        scale_problem: why what could have told the scale does not; '' if nothing could.
         memory_limited: whether the memory budget made the work smaller than asked for.
     """
 
@@ -90,4 +92,6 @@ class Evidence:
     pieces: int | None = None
     late_gain: float | None = None
     scale_source: str | None = None
+    scale_sigma: float | None = None
+    scale_problem: str = ''
     memory_limited: bool = False

@@ -11,10 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcam_ros.correspondence.pairs import PairMatches
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.divergence import divergence_told
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.frame_store import FrameStore
@@ -99,11 +102,23 @@ def optimise_flow(
     config: RefineConfig,
     device: torch.device,
     listener: Listener,
+    checkpoints: Checkpoints | None = None,
 ) -> FlowStage:
     """Fit the depth model to two views, then to all flow.
 
+    Args:
+        start: of the lens.
+        store: the chosen frames.
+        found: what corresponds in them.
+        config: all options.
+        device: where to compute.
+        listener: told what goes on; may raise to cancel.
+        checkpoints: where the optimisation is saved as it goes, and goes on from.
+
     Raises:
+        OutputError: a checkpoint cannot be written, or is damaged.
         SequenceError: no pair has parallax, so there is no depth to find.
+        FlowcamError: the optimisation diverged.
     """
     camera, lens = store.index.tracking, start.lens
     listener.on_note('depth from two views')
@@ -117,10 +132,13 @@ def optimise_flow(
         )
     scene = _scene(store, found, config, start, device)
     workers = config.threads if device.type == 'cpu' else 1
-    optimizer = Optimizer(scene, config.optimizer, listener.on_step, workers, config.seed)
-    optimizer.fit_depth(TwoViewTargets(views, device))
-    optimizer.fit_flow()
-    maps, lens, tree, poses = optimizer.result()
+    optimizer = Optimizer(
+        scene, config.optimizer, listener.on_step, workers, config.seed, checkpoints
+    )
+    with divergence_told():
+        optimizer.fit_depth(TwoViewTargets(views, device))
+        optimizer.fit_flow()
+        maps, lens, tree, poses = optimizer.result()
     reached = np.zeros(len(store), bool)
     reached[tree.order] = True
     return FlowStage(
@@ -170,7 +188,7 @@ def _learns_trust(config: RefineConfig) -> bool:
     return config.model.weights and config.model.depth == 'network'
 
 
-def _by_parallax(found: Correspondences) -> list:
+def _by_parallax(found: Correspondences) -> list[PairMatches]:
     telling = telling_pairs(found.pairs)
     ids = {id(p) for p in telling}
     return [*telling, *(p for p in found.pairs if id(p) not in ids)]

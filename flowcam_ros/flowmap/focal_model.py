@@ -7,6 +7,8 @@ asked here, so that a recording that begins at rest does no harm.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -72,6 +74,15 @@ class FocalModel:
             with torch.no_grad():
                 self._log_focal.fill_(start)
         self._regressed = True
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what is not trained of the state of a descent (Stateful)."""
+        soft = torch.tensor(self._soft, dtype=torch.float64)
+        return {'regressed': torch.tensor(self._regressed), 'soft': soft}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Become what :meth:`state` told of."""
+        self._regressed, self._soft = bool(state['regressed']), state['soft'].tolist()
 
     def weights(self, maps: Maps, pairs: Links, trust: MatchWeights | None) -> Float[Tensor, ' c']:
         """Return how much each candidate counts."""

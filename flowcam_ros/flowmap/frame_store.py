@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 
@@ -118,15 +117,6 @@ class FrameStore:
     def color(self, index: int) -> UInt8[np.ndarray, 'height width 3']:
         """Return the picture at network size, red green blue."""
         return self._load(array_file(self.index.numbers[index], 'color'))
-
-    def color_usable(self, index: int) -> Bool[np.ndarray, 'height width'] | None:
-        """Return the same at network size: pixels that show nothing but the world."""
-        usable = self.usable(index)
-        if usable is None:
-            return None
-        size = (self.index.network.width, self.index.network.height)
-        share = cv2.resize(usable.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
-        return share == 255
 
     def measured_depth(self, index: int) -> MeasuredDepth | None:
         """Return the measured depth of a frame; None if it has none."""

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcam_ros.flowmap.lens import Lens
 from flowcam_ros.flowmap.links import Links
 from flowcam_ros.flowmap.maps import Maps
+from flowcam_ros.flowmap.pose_tree import rigid_inverse
 
 # Of the inverse depth of the point: nearer than this to the plane of the camera it does not count.
 _MIN_Z = 0.05
@@ -54,7 +54,7 @@ def link_loss(
     delta_px: float,
 ) -> Tensor:
     """Return the loss of links under poses world_from_camera of all frames."""
-    from_first = torch.linalg.solve(poses[links.second], poses[links.first])
+    from_first = rigid_inverse(poses)[links.second] @ poses[links.first]
     predicted, ahead = induced(links, maps, lens, from_first)
     # the added speck keeps the derivative finite where the match is perfect
     error = ((predicted - links.target).square().sum(-1) + 1e-12).sqrt()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the unit of a reconstruction to metres, where depth was measured."""
+"""From the unit of a reconstruction to metres, where anything tells what those are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.path_scale import scale_from_path
 from flowcam_ros.flowmap.polish import Polished
 from flowcam_ros.flowmap.scale import (
     DepthSamples,
@@ -14,17 +15,30 @@ from flowcam_ros.flowmap.scale import (
     depth_samples,
     scale_from_depth,
 )
+from flowcam_ros.geometry.trajectory import Trajectory
 
 
-def to_metres(store: FrameStore, polished: Polished) -> tuple[Polished, MetricScale | None]:
-    """Return the result in metres if its frames have measured depth, and the scale.
+def to_metres(
+    store: FrameStore, polished: Polished, known: Trajectory | None
+) -> tuple[Polished, MetricScale | None]:
+    """Return the result in metres, and the scale; measured depth tells it before a known path.
 
-    Without measured depth, or where it contradicts itself, the unit stays as it is.
+    Where neither is there, or both contradict themselves, the unit stays as it is.
+
+    Args:
+        store: the frames, with measured depth if there is any.
+        polished: poses, lens and points in any unit.
+        known: path in metres of something that the camera is fixed to, or None.
     """
-    if not store.index.depth_source:
-        return polished, None
-    scale = scale_from_depth(_samples(store, polished), store.index.depth_source)
-    if scale.factor is None:
+    scale = None
+    if store.index.depth_source:
+        scale = scale_from_depth(_samples(store, polished), store.index.depth_source)
+    if known is not None and (scale is None or scale.factor is None):
+        held = polished.held
+        path = Trajectory(store.stamps_ns[held], polished.poses.numpy()[held])
+        told = scale_from_path(path, known)
+        scale = told if scale is None or told.factor is not None else scale
+    if scale is None or scale.factor is None:
         return polished, scale
     return scaled(polished, scale.factor), scale
 

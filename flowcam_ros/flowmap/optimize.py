@@ -7,9 +7,7 @@ and then as a free number. All frames take part in every step; correspondences a
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.chunks import ChunkRunner
 from flowcam_ros.flowmap.depth_model import DepthModel
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.descent import Descent, Stateful
+from flowcam_ros.flowmap.descent_parts import AdamMoments, BestState, RandomState, Trained
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.lens import Lens
@@ -28,36 +29,13 @@ from flowcam_ros.flowmap.losses import link_loss
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.network import MatchWeights
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
-from flowcam_ros.flowmap.pose_tree import PoseTree, chained, relative_poses
+from flowcam_ros.flowmap.pose_tree import HeldTree, PoseTree, chained, relative_poses
+from flowcam_ros.flowmap.step_report import OnStep, StepReport
 
 _WARM_UP = 10
 _LAST_RATE = 0.05
 _TARGETS_PER_GROUP = 128
 _FOCAL_PAIRS = 8
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """One step of the optimisation.
-
-    Attributes:
-        stage: 'depth' (fit to what is known) or 'flow'.
-        step: counts from 1 in its stage.
-        steps: of this stage.
-        loss: all of it.
-        parts: by name.
-        focal: pixels of the tracking pictures.
-    """
-
-    stage: str
-    step: int
-    steps: int
-    loss: float
-    parts: dict[str, float]
-    focal: float
-
-
-OnStep = Callable[[StepReport], None]
 
 
 @dataclass
@@ -90,6 +68,7 @@ class Optimizer:
         on_step: told each step; may raise to cancel.
         workers: chunks of frames that are worked on side by side.
         seed: of everything that is drawn.
+        checkpoints: where it is saved as it goes, and goes on from; None saves nothing.
     """
 
     def __init__(
@@ -99,10 +78,11 @@ class Optimizer:
         on_step: OnStep,
         workers: int = 1,
         seed: int = 0,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._scene = scene
         self._config = config
-        self._on_step = on_step
+        self._descent = Descent(checkpoints, on_step)
         self._random = np.random.default_rng(seed)
         self._runner = ChunkRunner(scene.model, config.chunk, config.held, workers, scene.size)
         self._delta = config.robust_share * math.sqrt(scene.size[0] * scene.size[1])
@@ -112,7 +92,8 @@ class Optimizer:
         steps = self._config.start_steps
         parameters = self._scene.model.parameters()
         adam = torch.optim.Adam(parameters, lr=self._config.start_rate)
-        for step in range(1, steps + 1):
+        stage = self._descent.stage('depth', self._parts(adam))
+        for step in stage.left(steps):
             _set_rate(adam, step, steps)
             adam.zero_grad(set_to_none=True)
             chunked = self._runner.run()
@@ -121,34 +102,40 @@ class Optimizer:
             loss.backward()
             chunked.backward()
             adam.step()
-            self._tell('depth', step, steps, {'depth': loss}, None)
+            stage.tell(_report('depth', step, steps, {'depth': loss}, None))
 
     def fit_flow(self) -> None:
         """Minimise the loss of flow, tracks and matches; the best state is kept."""
         scene, config = self._scene, self._config
-        tree, focal_pairs = self._plan()
         adam = torch.optim.Adam(self._parameter_groups())
-        best = _Best()
-        for step in range(1, config.steps + 1):
+        best, tree = BestState(), HeldTree()
+        parts = {**self._parts(adam), 'focal': scene.focal, 'best': best, 'tree': tree}
+        stage = self._descent.stage('flow', parts)
+        if not stage.begun:
+            tree.tree = self._tree(self._runner.frozen())
+        focal_pairs = self._focal_pairs()
+        for step in stage.left(config.steps):
+            if best.steps_since(step - 1) > config.patience:
+                break
             if step == config.steps // 2:
                 scene.focal.regress(config.steps // 10)
-                tree, focal_pairs = self._plan()
+                tree.tree = self._tree(self._runner.frozen())
             _set_rate(adam, step, config.steps)
             adam.zero_grad(set_to_none=True)
             chunked = self._runner.run()
             lens = scene.focal.lens(chunked.maps, focal_pairs, scene.trust)
-            poses = self.poses(chunked.maps, lens, tree)
-            parts = self._losses(chunked.maps, lens, poses)
-            loss = torch.stack(list(parts.values())).sum()
+            poses = self.poses(chunked.maps, lens, tree.tree)
+            losses = self._losses(chunked.maps, lens, poses)
+            loss = torch.stack(list(losses.values())).sum()
             loss.backward()
             best.offer(self._state, float(loss.detach()), step)
             chunked.backward()
             adam.step()
-            self._tell('flow', step, config.steps, parts, lens)
-            if best.steps_since(step) > config.patience:
-                break
-        best.restore(self._state)
-        scene.focal.regress(1)
+            stage.tell(_report('flow', step, config.steps, losses, lens))
+        if not stage.skipped:
+            best.copy_to(self._state)
+            scene.focal.regress(1)
+            stage.close()
 
     def poses(self, maps: Maps, lens: Lens, tree: PoseTree) -> Float[Tensor, 'f 4 4']:
         """Return world_from_camera of all frames, in closed form along the tree."""
@@ -164,8 +151,8 @@ class Optimizer:
     def result(self) -> tuple[Maps, Lens, PoseTree, Float[Tensor, 'f 4 4']]:
         """Return depth, lens, tree and poses as they are now."""
         maps = self._runner.frozen()
-        tree, focal_pairs = self._plan(maps)
-        lens = self._scene.focal.lens(maps, focal_pairs, self._scene.trust)
+        tree = self._tree(maps)
+        lens = self._scene.focal.lens(maps, self._focal_pairs(), self._scene.trust)
         return maps, lens, tree, self.poses(maps, lens, tree)
 
     def _losses(self, maps: Maps, lens: Lens, poses: Float[Tensor, 'f 4 4']) -> dict[str, Tensor]:
@@ -176,13 +163,22 @@ class Optimizer:
         return parts
 
     @torch.no_grad()
-    def _plan(self, maps: Maps | None = None) -> tuple[PoseTree, Links]:
-        """Return the tree of poses, and the links of the pairs that tell the focal length."""
+    def _tree(self, maps: Maps) -> PoseTree:
         scene = self._scene
-        maps = maps or self._runner.frozen()
-        pairs = scene.edges.subset(np.arange(min(_FOCAL_PAIRS, len(scene.edges.first))))
-        lens = scene.focal.lens(maps, pairs, scene.trust)
-        return scene.edges.tree(maps, lens, scene.trust), pairs
+        lens = scene.focal.lens(maps, self._focal_pairs(), scene.trust)
+        return scene.edges.tree(maps, lens, scene.trust)
+
+    def _focal_pairs(self) -> Links:
+        """Return the links of the pairs that tell the focal length."""
+        edges = self._scene.edges
+        return edges.subset(np.arange(min(_FOCAL_PAIRS, len(edges.first))))
+
+    def _parts(self, adam: torch.optim.Adam) -> dict[str, Stateful]:
+        return {
+            'trained': Trained(self._state),
+            'adam': AdamMoments(adam),
+            'random': RandomState(self._random),
+        }
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         scene, config = self._scene, self._config
@@ -199,40 +195,13 @@ class Optimizer:
         trust = list(scene.trust.parameters()) if scene.trust is not None else []
         return [*scene.model.parameters(), *trust, *scene.focal.parameters()]
 
-    def _tell(
-        self, stage: str, step: int, steps: int, parts: dict[str, Tensor], lens: Lens | None
-    ) -> None:
-        numbers = {name: float(part.detach()) for name, part in parts.items()}
-        focal = float('nan') if lens is None else float(lens.numbers[0].detach())
-        self._on_step(StepReport(stage, step, steps, sum(numbers.values()), numbers, focal))
 
-
-class _Best:
-    """The state of least loss, the loss being smoothed as it is taken from samples."""
-
-    _SMOOTHING = 0.9
-    _GAIN = 0.995  # what counts as better
-
-    def __init__(self) -> None:
-        self._smooth: float | None = None
-        self._least = float('inf')
-        self._at = 0
-        self._kept: list[Tensor] | None = None
-
-    def offer(self, state: list[Tensor], loss: float, step: int) -> None:
-        before = loss if self._smooth is None else self._smooth
-        self._smooth = self._SMOOTHING * before + (1.0 - self._SMOOTHING) * loss
-        if self._smooth < self._GAIN * self._least:
-            self._least, self._at = self._smooth, step
-            self._kept = [copy.deepcopy(part.detach()) for part in state]
-
-    def steps_since(self, step: int) -> int:
-        return step - self._at
-
-    @torch.no_grad()
-    def restore(self, state: list[Tensor]) -> None:
-        for part, kept in zip(state, self._kept or state, strict=True):
-            part.copy_(kept)
+def _report(
+    stage: str, step: int, steps: int, parts: dict[str, Tensor], lens: Lens | None
+) -> StepReport:
+    numbers = {name: float(part.detach()) for name, part in parts.items()}
+    focal = float('nan') if lens is None else float(lens.numbers[0].detach())
+    return StepReport(stage, step, steps, sum(numbers.values()), numbers, focal)
 
 
 def _set_rate(adam: torch.optim.Adam, step: int, steps: int) -> None:

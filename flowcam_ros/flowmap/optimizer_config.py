@@ -30,7 +30,7 @@ class OptimizerConfig:
     )
     robust_share: float = option(
         0.004,
-        'Errors beyond this grow linearly in the loss, not by their square.',
+        'Errors beyond this count by their logarithm in the loss, not by their square.',
         unit='fraction of the root of the picture area',
         ge=0.0001,
         le=0.1,

@@ -5,6 +5,9 @@ The known path is that of the robot's body, the camera sits somewhere on it and 
 Where the body turns, the camera swings along an arc of its own, so lengths alone cannot be
 compared. Motions can: A of the body and B of the camera over the same time obey A X = X B with X
 the camera's place on the body, constant. Short motions do not feel the drift of either path.
+
+How sure it is takes that errors of the known path add up along the way, so that motions over the
+same time err alike, and that its unit may be wrong by a share of the way.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
@@ -33,10 +36,9 @@ _SPANS = (0.03, 0.1, 0.3)
 # Nothing is known of the camera's place on the body but that robots are about so large, m; it
 # holds against this much error of a motion, m.
 _BODY_M, _ERROR_M = 1.0, 0.01
-# No wheel's circumference is known better than this, as a share of it.
-_CALIBRATION = 0.002
-# Stretches of the path that are left out in turn, to learn how sure the scale is.
-_BLOCKS = 8
+# Odometry is off by this share of the way, however long that is: wheels slip and their size is not
+# known better, and visual odometry drifts in scale. The path itself cannot tell.
+_DRIFT = 0.02
 
 Vectors = Float[np.ndarray, 'm 3']
 
@@ -86,8 +88,8 @@ def scale_from_path(reconstructed: Trajectory, known: Trajectory) -> MetricScale
     if not np.ptp(camera[:, :3, 3], axis=0).any():
         return _refused('the reconstructed camera does not move')
     motions = _motions(body, camera)
-    values, formal = _fitted(motions, np.ones(len(motions.first), bool), _start(motions))
-    sigma = math.hypot(formal, _left_out(motions, values, len(index)), _CALIBRATION)
+    values, formal = _fitted(motions, _start(motions))
+    sigma = math.hypot(formal, _DRIFT)
     return told_scale(_SOURCE, float(values[0]), sigma)
 
 
@@ -135,46 +137,50 @@ def _start(motions: _Motions) -> Float[np.ndarray, ' 7']:
 
 
 def _fitted(
-    motions: _Motions, keep: Bool[np.ndarray, ' m'], start: Float[np.ndarray, ' 7']
+    motions: _Motions, start: Float[np.ndarray, ' 7']
 ) -> tuple[Float[np.ndarray, ' 7'], float]:
     """Return scale and place of the camera that explain motions, and sigma of the log scale."""
     # errors of a path add up like steps of a random walk
-    weight = 1.0 / np.sqrt(motions.last - motions.first)[keep, None]
-    turn, way, vector = (
-        a[keep] for a in (motions.body_turn, motions.body_way, motions.body_vector)
-    )
-    camera_way, camera_vector = motions.camera_way[keep], motions.camera_vector[keep]
+    weight = 1.0 / np.sqrt(motions.last - motions.first)[:, None]
+    turn, way, vector = motions.body_turn, motions.body_way, motions.body_vector
     unit = float(np.median(np.linalg.norm(way, axis=1))) + 1e-12
 
     def residuals(values: Float[np.ndarray, ' 7']) -> Float[np.ndarray, ' k']:
         on_body = Rotation.from_rotvec(values[1:4]).as_matrix().T
         place = values[4:]
-        lengths = turn @ place - place + way - math.exp(values[0]) * camera_way @ on_body
-        angles = (vector - camera_vector @ on_body) * unit
+        lengths = turn @ place - place + way - math.exp(values[0]) * motions.camera_way @ on_body
+        angles = (vector - motions.camera_vector @ on_body) * unit
         prior = place * (_ERROR_M / _BODY_M)
         return np.concatenate([(lengths * weight).ravel(), (angles * weight).ravel(), prior])
 
     fit = least_squares(residuals, start)
     for _ in range(2):
-        noise = 1.4826 * float(np.median(np.abs(fit.fun[:-3]))) + 1e-9
+        # of translations: rotations are often known far better
+        noise = 1.4826 * float(np.median(np.abs(fit.fun[: way.size]))) + 1e-9
         fit = least_squares(residuals, fit.x, loss='soft_l1', f_scale=2.0 * noise)
-    jacobian = np.asarray(fit.jac)
-    normal = jacobian.T @ jacobian / noise**2
-    # motions of the same poses err alike, as many as there are spans
-    formal = math.sqrt(len(_SPANS) * max(float(np.linalg.pinv(normal)[0, 0]), 0.0))
-    return fit.x, formal
+    return fit.x, _formal(np.asarray(fit.jac), motions.first, motions.last, noise)
 
 
-def _left_out(motions: _Motions, values: Float[np.ndarray, ' 7'], count: int) -> float:
-    """Return the standard deviation of the log scale, by leaving out stretches of the path."""
-    blocks = min(_BLOCKS, count // 2)
-    first, last = motions.first * blocks // count, motions.last * blocks // count
-    logs = []
-    for block in range(blocks):
-        keep = (first != block) & (last != block)
-        if np.count_nonzero(keep) >= _MIN_POSES:
-            logs.append(_fitted(motions, keep, values)[0][0])
-    if len(logs) < 2:
-        return float('inf')
-    off = np.array(logs) - np.mean(logs)
-    return math.sqrt((len(logs) - 1) / len(logs) * float(off @ off))
+def _formal(
+    jacobian: Float[np.ndarray, 'k 7'],
+    first: Int[np.ndarray, ' m'],
+    last: Int[np.ndarray, ' m'],
+    noise: float,
+) -> float:
+    """Return sigma of the log scale where errors are steps that motions over them share.
+
+    Args:
+        jacobian: of the residuals: m translations, m rotations, and the prior.
+        first: where each motion begins.
+        last: where it ends.
+        noise: standard deviation of a step.
+    """
+    count = len(first)
+    shares = jacobian[: 6 * count].reshape(2, count, 3, 7) / np.sqrt(last - first)[:, None, None]
+    steps = np.zeros((2, int(last.max()) + 1, 3, 7))
+    for part, own in zip(steps, shares, strict=True):
+        np.add.at(part, first, own)
+        np.subtract.at(part, last, own)
+    pull = np.cumsum(steps, axis=1).reshape(-1, 7)
+    inverse = np.linalg.pinv(jacobian.T @ jacobian)
+    return noise * math.sqrt(max(float((inverse @ pull.T @ pull @ inverse)[0, 0]), 0.0))

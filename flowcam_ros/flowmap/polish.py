@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -92,26 +93,22 @@ def polish(
     state = BundleState(poses, lens, points)
     observations = observations_of(tracks, poses.device)
 
-    def told(stage: str) -> Callable[[int, float], None]:
-        return lambda step, scale: on_step(stage, step, scale, state.lens.focal)
-
-    state = adjust(
-        BundleProblem(charts, observations, fixed), state, config.steps, told('poses')
-    ).state
+    problem = BundleProblem(charts, observations, fixed)
+    state = adjust(problem, state, config.steps, partial(on_step, 'poses')).state
     problem = BundleProblem(charts, observations, prior)
-    fit = adjust(problem, state, config.steps, told('lens'))
+    fit = adjust(problem, state, config.steps, partial(on_step, 'lens'))
     kept = held(fit.at, observations, charts, fit.scale)
     good, old = selected(tracks, kept)
     index = torch.from_numpy(old).to(poses.device)
     charts = Charts(charts.origin[index], charts.axes[index])
     state = BundleState(fit.state.poses, fit.state.lens, fit.state.points[index])
     problem = BundleProblem(charts, observations_of(good, poses.device), prior)
-    fit = adjust(problem, state, config.steps, told('inliers'))
+    fit = adjust(problem, state, config.steps, partial(on_step, 'inliers'))
     share = 1.0 - len(good) / max(len(tracks), 1)
-    return _result(problem, fit, charts, good, old, prior, share)
+    return result_of(problem, fit, charts, good, old, prior, share)
 
 
-def _result(
+def result_of(
     problem: BundleProblem,
     fit: BundleFit,
     charts: Charts,
@@ -120,6 +117,7 @@ def _result(
     prior: LensPrior,
     rejected: float,
 ) -> Polished:
+    """Return an adjustment as a result."""
     at = fit.at
     return Polished(
         at.state.poses,

@@ -7,6 +7,7 @@ one bad step (a cut, a blurred picture) does not part the recording.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,22 @@ class PoseTree:
     parent: list[int]
     edge: list[int]
     down: list[bool]
+
+
+class HeldTree:
+    """The tree that is used for some time; a part of the state of a descent (Stateful)."""
+
+    def __init__(self) -> None:
+        self.tree = PoseTree([], [], [], [])
+
+    def state(self) -> dict[str, Tensor]:
+        """See Stateful."""
+        return {name: torch.tensor(values) for name, values in vars(self.tree).items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """See Stateful."""
+        names = ('order', 'parent', 'edge', 'down')
+        self.tree = PoseTree(*(state[name].tolist() for name in names))
 
 
 def grow_tree(frames: int, first: np.ndarray, second: np.ndarray, cost: np.ndarray) -> PoseTree:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.geometry.frame import Frame
 
 

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from flowcam_ros.correspondence.cache import Cache
 from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
 from flowcam_ros.flowmap.flow_stage import FlowStage
@@ -21,12 +22,19 @@ from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.free_memory import give_memory_back, share_one_heap
+from flowcam_ros.flowmap.kept_frames import (
+    FRAMES,
+    emptied,
+    has_all_frames,
+    keep_records,
+    kept_frames,
+)
 from flowcam_ros.flowmap.memory_model import Recording
 from flowcam_ros.flowmap.memory_plan import plan_memory
-from flowcam_ros.flowmap.metric import MetricScale, to_metres
+from flowcam_ros.flowmap.metric_polish import in_metres
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished
-from flowcam_ros.flowmap.polish_stage import polish_flow
+from flowcam_ros.flowmap.polish_stage import polish_flow, prior_of
 from flowcam_ros.flowmap.previews import (
     preview_of_flow,
     preview_of_polished,
@@ -36,11 +44,12 @@ from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
+from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.flowmap.window_stage import optimise_windows
 from flowcam_ros.flowmap.windows import thinned
 from flowcam_ros.geometry.frame import Frame
-from flowcam_ros.geometry.usual_camera import usual_camera
+from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.odometry.device import choose_device, use_threads
 
 _MIN_FRAMES = 2
@@ -85,22 +94,39 @@ class Refiner:
     Args:
         config: all options.
         listener: told what goes on; may raise to cancel.
+        cache: of correspondences; None finds them anew.
     """
 
-    def __init__(self, config: RefineConfig, listener: Listener) -> None:
+    def __init__(
+        self, config: RefineConfig, listener: Listener, cache: Cache | None = None
+    ) -> None:
         self._config = config
         self._listener = listener
+        self._cache = cache
         self._device = choose_device(config.device)
         use_threads(1)  # frames are worked on side by side instead
         share_one_heap()
 
-    def refine(self, frames: Iterable[Frame], work: Path, expected: int | None) -> Refinement:
+    def refine(
+        self,
+        frames: Iterable[Frame],
+        work: Path,
+        expected: int | None,
+        checkpoints: Checkpoints | None = None,
+        known_path: Trajectory | None = None,
+    ) -> Refinement:
         """Return the reconstruction of a recording.
 
         Args:
-            frames: can be iterated twice: frames left out are placed in a second pass.
-            work: an empty folder for what does not fit in memory; needed as long as the result.
+            frames: can be iterated twice: frames left out are placed in a second pass. Their
+                camera is where the search begins if the intrinsics are unknown; see
+                ``SequenceOptions.assume_camera``.
+            work: a folder for what does not fit in memory; needed as long as the result. What an
+                interrupted refinement of the same frames with the same options left in it is used.
             expected: number of frames, if known.
+            checkpoints: where the optimisation is saved as it goes, and goes on from.
+            known_path: in metres, of something that the camera is fixed to, by the clock of the
+                frames; tells the scale where no measured depth does.
 
         Raises:
             SequenceError: too few frames can be used, nothing corresponds in them, or no rigid
@@ -111,15 +137,16 @@ class Refiner:
         show = self._listener.on_reconstruction
         torch.manual_seed(config.seed)
         frames = ToldFrames(frames, self._listener, expected)
-        frames = _Believed(frames, config.intrinsics.mode == 'unknown')
         tell('reading')
-        store, records = self._choose(frames, work / 'frames', expected)
+        store, records = self._choose(frames, work, expected)
         network = store.index.network
         plan = plan_memory(Recording(len(store), network.width * network.height), config)
         self._listener.on_note(plan.words(len(store)))
         config = plan.config
         tell('matching')
-        found = find_correspondences(store, config, self._device, self._listener.on_note)
+        found = find_correspondences(
+            store, config, self._device, self._listener.on_note, self._cache
+        )
         give_memory_back()
         if not found.pairs:
             raise SequenceError(
@@ -127,16 +154,19 @@ class Refiner:
                 'record with more overlap, or look at the pictures'
             )
         tell('optimising')
-        flow = optimise_windows(store, found, config, self._device, self._listener)
+        flow = optimise_windows(store, found, config, self._device, self._listener, checkpoints)
         give_memory_back()
         show(preview_of_flow(store, flow))
         tell('adjusting')
         tracks = thinned(joined(found.followed, found.matched), plan.thinned)
         tracks = of_frames(tracks, flow.reached)
-        camera = store.index.tracking
-        polished = polish_flow(camera, tracks, flow, config, self._listener.on_polish)
+        prior = prior_of(flow.lens, store.index.tracking, config)
+        polished = polish_flow(tracks, flow, prior, config.polish, self._listener.on_polish)
         give_memory_back()
-        polished, scale = to_metres(store, polished)
+        known_path = known_path if config.scale.odometry else None
+        polished, scale = in_metres(
+            store, polished, known_path, prior, config.polish, self._listener.on_polish
+        )
         show(preview_of_polished(store, polished))
         tell('depth')
         depth = dense_maps(store, flow, polished, config, work / 'depth', self._listener.on_note)
@@ -148,14 +178,19 @@ class Refiner:
         return Refinement(result, records, poses, found, flow, polished, scale)
 
     def _choose(
-        self, frames: Iterable[Frame], folder: Path, expected: int | None
+        self, frames: Iterable[Frame], work: Path, expected: int | None
     ) -> tuple[FrameStore, list[FrameRecord]]:
-        folder.mkdir(parents=True)
+        folder = work / FRAMES
+        if has_all_frames(work):
+            return kept_frames(folder)
+        emptied(folder)
         writer = FrameWriter(folder, self._config.store, self._config.depth, expected)
         records = choose_frames(frames, writer, self._config.frames)
         if sum(record.fate is Fate.CHOSEN for record in records) < _MIN_FRAMES:
             raise SequenceError(_too_few(records))
-        return writer.finish(), records
+        store = writer.finish()
+        keep_records(folder, records)
+        return store, records
 
 
 def _too_few(records: list[FrameRecord]) -> str:
@@ -167,21 +202,3 @@ def _too_few(records: list[FrameRecord]) -> str:
         f'{counts[Fate.CHOSEN]} of {len(records)} frames can be used, and refining takes at least '
         f'{_MIN_FRAMES} that differ' + (f': {", ".join(reasons)}{problem}' if reasons else '')
     )
-
-
-class _Believed:
-    """The frames with the calibration that is to be believed: theirs, or a guess.
-
-    Measured depth is not used with a guess: it could not be laid over the picture.
-    """
-
-    def __init__(self, frames: Iterable[Frame], unknown: bool) -> None:
-        self._frames = frames
-        self._unknown = unknown
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._frames:
-            if self._unknown:
-                camera = usual_camera(frame.camera.width, frame.camera.height)
-                frame = dataclasses.replace(frame, camera=camera, depth=None, right=None)
-            yield frame

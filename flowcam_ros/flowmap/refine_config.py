@@ -41,6 +41,16 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class ScaleConfig:
+    """What tells the metric scale where no depth is measured."""
+
+    odometry: bool = option(
+        True,
+        'Take the scale from /odom of a bag; not where that is itself only known up to scale.',
+    )
+
+
+@dataclass(frozen=True)
 class RefineConfig:
     """The offline refinement of a recording."""
 
@@ -67,4 +77,5 @@ class RefineConfig:
     windows: WindowConfig = group(WindowConfig)
     optimizer: OptimizerConfig = group(OptimizerConfig)
     polish: PolishConfig = group(PolishConfig)
+    scale: ScaleConfig = group(ScaleConfig)
     dense: DenseConfig = group(DenseConfig)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from flowcam_ros.flowmap.frame_store import FrameStore, sampled
 
+_PATH = 'odometry'
 # A scale less sure than this is none.
 _MAX_SIGMA = 0.2
 # Measured depth must be this sure to be compared, as a share of itself.
@@ -35,6 +36,11 @@ class MetricScale:
     factor: float | None
     sigma: float = float('inf')
     reason: str = ''
+
+    @property
+    def holds_depth(self) -> bool:
+        """Whether measured depth gave the factor."""
+        return self.factor is not None and self.source != _PATH
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,16 @@ def placed_points(
     return charts, torch.cat([rays[:, :2], inverse.unsqueeze(-1)], -1)
 
 
+def charts_at(
+    tracks: Tracks, points: Float[Tensor, 'p 3'], poses: Float[Tensor, 'f 4 4']
+) -> tuple[Charts, Float[Tensor, 'p 3']]:
+    """Return charts and coordinates of points whose places in the world are known."""
+    frame = torch.from_numpy(tracks.frame[hosts(tracks)]).to(poses.device)
+    charts = Charts(poses[frame, :3, 3], poses[frame, :3, :3])
+    local = (charts.axes.mT @ (points - charts.origin).unsqueeze(-1)).squeeze(-1)
+    return charts, torch.cat([local[:, :2], torch.ones_like(local[:, :1])], -1) / local[:, 2:]
+
+
 def observations_of(tracks: Tracks, device: torch.device) -> Observations:
     """Return tracks as observations of a bundle adjustment, without measured depth."""
     sigma = torch.from_numpy(tracks.sigma).double().to(device)

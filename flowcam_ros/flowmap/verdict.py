@@ -208,11 +208,15 @@ def _scale(e: Evidence) -> Iterator[Finding]:
     if e.scale_source == 'none':
         yield Finding(
             Level.NOTE,
-            'The scale is unknown: lengths are in units of the reconstruction, not metres.',
+            'The result is up to scale: lengths are in units of the reconstruction, not metres'
+            + (f' ({e.scale_problem}).' if e.scale_problem else '.'),
             'Give depth, a stereo pair or a path with known scale where metres are needed.',
         )
     elif e.scale_source is not None:
-        yield Finding(Level.GOOD, f'Lengths are metres; the scale comes from {e.scale_source}.')
+        sure = '' if e.scale_sigma is None else f' and is sure to {100 * e.scale_sigma:.1f} %'
+        yield Finding(
+            Level.GOOD, f'Lengths are metres; the scale comes from {e.scale_source}{sure}.'
+        )
 
 
 def _memory(e: Evidence) -> Iterator[Finding]:

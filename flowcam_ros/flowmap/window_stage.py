@@ -9,6 +9,7 @@ from itertools import combinations
 import torch
 
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.flow_stage import FlowStage, LensStart, optimise_flow, start_lens
 from flowcam_ros.flowmap.frame_store import FrameStore
@@ -29,8 +30,17 @@ def optimise_windows(
     config: RefineConfig,
     device: torch.device,
     listener: Listener,
+    checkpoints: Checkpoints | None = None,
 ) -> FlowStage:
     """Optimise all frames together if they are few enough, else window by window.
+
+    Args:
+        store: the chosen frames.
+        found: what corresponds in them.
+        config: all options.
+        device: where to compute.
+        listener: told what goes on; may raise to cancel.
+        checkpoints: where the work is saved as it goes, and goes on from.
 
     Raises:
         SequenceError: no pair has parallax, so there is no depth to find, or no two windows have
@@ -39,8 +49,8 @@ def optimise_windows(
     start = start_lens(store.index.tracking, found, config, listener.on_note)
     windows = windows_of(len(store), config.windows.frames, config.windows.overlap)
     if len(windows) == 1:
-        return optimise_flow(start, store, found, config, device, listener)
-    jobs = _jobs(windows, store, found, start, config)
+        return optimise_flow(start, store, found, config, device, listener, checkpoints)
+    jobs = _jobs(windows, store, found, start, config, checkpoints)
     network = store.index.network
     longest = Recording(len(windows[0]), network.width * network.height)
     engine = ENGINES[config.windows.engine](estimate(longest, config).optimising)
@@ -90,10 +100,12 @@ def _jobs(
     found: Correspondences,
     start: LensStart,
     config: RefineConfig,
+    checkpoints: Checkpoints | None,
 ) -> Iterator[WindowJob]:
-    for frames in windows:
+    for place, frames in enumerate(windows):
         part, number = correspondences_in(found, frames)
-        yield WindowJob(frames, store.part(frames), part, number, start, config)
+        kept = None if checkpoints is None else checkpoints.child(f'window_{place}')
+        yield WindowJob(frames, store.part(frames), part, number, start, config, kept)
 
 
 def _words(frames: range) -> str:

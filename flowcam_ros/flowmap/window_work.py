@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 
 from flowcam_ros.correspondence.tracks import joined
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.dense_stage import aligned
 from flowcam_ros.flowmap.flow_stage import LensStart, optimise_flow
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.free_memory import give_memory_back
-from flowcam_ros.flowmap.polish_stage import polish_flow
+from flowcam_ros.flowmap.polish_stage import polish_flow, prior_of
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.window_relation import WindowPoints
@@ -35,6 +36,7 @@ class WindowJob:
             recording.
         start: lens to begin with.
         config: all options.
+        checkpoints: where the optimisation is saved as it goes, and goes on from.
     """
 
     frames: range
@@ -43,6 +45,7 @@ class WindowJob:
     number: Int64[np.ndarray, ' p']
     start: LensStart
     config: RefineConfig
+    checkpoints: Checkpoints | None = None
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,11 @@ def work_on(job: WindowJob, listener: Listener) -> WindowResult:
     config, store = job.config, job.store
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
-    flow = optimise_flow(job.start, store, job.found, config, device, listener)
+    flow = optimise_flow(job.start, store, job.found, config, device, listener, job.checkpoints)
     give_memory_back()
     tracks, kept = tracks_of(joined(job.found.followed, job.found.matched), flow.reached)
-    polished = polish_flow(store.index.tracking, tracks, flow, config, listener.on_polish)
+    prior = prior_of(flow.lens, store.index.tracking, config)
+    polished = polish_flow(tracks, flow, prior, config.polish, listener.on_polish)
     maps, _ = aligned(flow.maps, polished)
     return WindowResult(
         job.frames,

@@ -16,7 +16,7 @@ from flowcam_ros.correspondence.registry import make_flow
 from flowcam_ros.depth.estimate import DepthEstimate
 from flowcam_ros.depth.registry import choose_source
 from flowcam_ros.geometry import se3
-from flowcam_ros.geometry.covariance import Matrix6, of_product, rotated
+from flowcam_ros.geometry.covariance import Matrix6
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.prepare import FramePreparer, PreparedFrame
 from flowcam_ros.geometry.se3 import Matrix4
@@ -26,6 +26,7 @@ from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.device import choose_device, use_threads
 from flowcam_ros.odometry.diagnosis import Diagnosis
 from flowcam_ros.odometry.estimate import PoseEstimate, TrackingState
+from flowcam_ros.odometry.fitted_pose import fitted_pose
 from flowcam_ros.odometry.health import Verdict, judge, lack
 from flowcam_ros.odometry.keyframe import Keyframe, make_keyframe
 from flowcam_ros.odometry.map_scale import MapScale
@@ -243,26 +244,16 @@ class VisualOdometry:
         watch: Stopwatch,
     ) -> PoseEstimate:
         """Believe a fit: pose, covariance, velocity; let depth learn; perhaps a new key frame."""
-        world_from_key = keyframe.world_from_camera
         if keyframe is not self._keyframe:
             self._window.clear()
             mapper.restart()
             keyframe = dataclasses.replace(keyframe, scale=MapScale(mapper.unit_sigma**2))
             self._fit_before = np.zeros((6, 6))
-        key_from_camera = se3.inverse(alignment.target_from_source)
-        pose = se3.orthonormalized(world_from_key @ key_from_camera)
-        fit = alignment.covariance
-        assert fit is not None  # a believed fit has one
-        error = alignment.alike * fit
-        covariance = of_product(world_from_key, keyframe.covariance, key_from_camera, error)
-        covariance += keyframe.scale.of_pose(pose[:3, 3] - world_from_key[:3, 3]) + _FLOOR
-        # this frame and the one before share the errors that points have in common
-        step = rotated(fit + self._fit_before, world_from_key[:3, :3])
-        way = pose[:3, 3] - self._motion.last_pose[:3, 3]
-        step[:3, :3] += keyframe.scale.of_length * np.outer(way, way)
-        self._fit_before = fit
+        fitted = fitted_pose(keyframe, alignment, self._fit_before, self._motion.last_pose[:3, 3])
+        pose, covariance = fitted.world_from_camera, fitted.covariance + _FLOOR
+        self._fit_before = fitted.fit
         tells = not alignment.holds_translation
-        self._motion.accept(frame.stamp_ns, pose, covariance, step, tells)
+        self._motion.accept(frame.stamp_ns, pose, covariance, fitted.step, tells)
         with watch.step('learn'):
             keyframe = mapper.learn(keyframe, frame, alignment)
         successor = None

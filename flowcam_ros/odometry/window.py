@@ -29,6 +29,7 @@ from flowcam_ros.odometry.window_matches import (
     matched_before,
     sought,
 )
+from flowcam_ros.odometry.window_points import seen_points
 from flowcam_ros.odometry.window_prior import (
     WindowPrior,
     prior_of_one,
@@ -48,8 +49,6 @@ from flowcam_ros.odometry.window_solver import WindowFit, fit_window
 _HELD = 1e-10
 # Even a unit that is known is held no firmer than this share of it.
 _LEAST_UNIT_SIGMA = 1e-4
-_INLIER_CHI2 = 16.0
-_NEAREST_Z = 0.05  # of a point in the new key frame, relative to its depth in the old one
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ class SlidingWindow:
         return Joined(
             pose,
             self._covariance(pose, fit.covariances[-6:, -6:].cpu().numpy()),
-            self._seen_points(fit, alignment.translation_sigma),
+            seen_points(fit, self._joining, len(self._sightings), alignment.translation_sigma),
             se3.inverse(pose) @ self._hosts[-1].keyframe.world_from_camera,
             ratio,
             self._map_scale(fit, pose) if measured is None else MEASURED,
@@ -233,27 +232,6 @@ class SlidingWindow:
         seen = self._joining[-1].information > 0
         change = self._hosts[-1].inverse_depth[seen] / before[seen]
         return float(np.median(change)) if len(change) else 1.0
-
-    def _seen_points(self, fit: WindowFit, translation_sigma: float) -> PointDepths:
-        """Return the points that the joining frame sees, in its own pixels and depths.
-
-        An error of the way between two key frames changes all depths seen from both alike.
-        """
-        parts = []
-        for number, sighting in enumerate(self._joining, len(self._sightings)):
-            count = len(sighting.information)
-            z = fit.at.seen.moved[number, 2, :count].cpu().numpy()
-            depth = fit.at.seen.depth[number, :count].cpu().numpy()
-            curvature = fit.system.curvature[sighting.host, :count].cpu().numpy()
-            chi2 = fit.at.chi2_pixel[number, :count].cpu().numpy()
-            good = (chi2 < _INLIER_CHI2 * fit.scale**2) & (sighting.information > 0)
-            good &= z > _NEAREST_Z
-            inverse, variance = depth[good] / z[good], 1.0 / (curvature[good] * z[good] ** 4)
-            way = float(fit.at.seen.pose[number, :3, 3].norm())
-            variance += (translation_sigma / max(way, 1e-9) * inverse) ** 2
-            parts.append((sighting.pixel[good], inverse, variance))
-        arrays = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return PointDepths(*(array.astype(np.float32) for array in arrays))
 
     def _drop_first(self) -> None:
         """Let the oldest key frame go; what it says of the others stays as a prior."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The odometry of a recording beside its reconstruction."""
+"""The odometry of a recording: it tells the scale, and stands beside the reconstruction."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from flowcam_ros.flowmap.path_scale import scale_from_path
 from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.sequences.sequence import Sequence, WithOdometry
+
+
+def known_path(sequence: Sequence) -> Trajectory | None:
+    """Return the path of the robot's body in metres, if the recording's own odometry tells it."""
+    known = sequence.odometry() if isinstance(sequence, WithOdometry) else None
+    return None if known is None else known.path
 
 
 def recorded_odometry(

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from flowcam_ros import __version__
+from flowcam_ros.correspondence.cache import Cache, CacheChain
 from flowcam_ros.export.atomic import new_folder
 from flowcam_ros.export.bag import RecordedOdometry
 from flowcam_ros.export.json_file import plain, write_json
@@ -17,10 +20,13 @@ from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
 from flowcam_ros.flowmap.evidence import Level, Verdict
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
-from flowcam_ros.runs.recorded_odometry import recorded_odometry
+from flowcam_ros.runs.recorded_odometry import known_path, recorded_odometry
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
 from flowcam_ros.runs.refine_report import as_json, refine_report
+from flowcam_ros.runs.run_identity import run_identity
+from flowcam_ros.runs.unfinished import Keeping, Work, unfinished_work
+from flowcam_ros.runs.user_cache import open_cache
 from flowcam_ros.sequences import SequenceOptions, open_sequence
 from flowcam_ros.sequences.sequence import Sequence
 from flowcam_ros.settings import flatten
@@ -55,6 +61,7 @@ def refine_recording(
     options: SequenceOptions,
     config: RefineRunConfig,
     listener: Listener,
+    keeping: Keeping | None = None,
 ) -> RefineOutcome:
     """Refine a recording into a new folder, which appears when all of it is written.
 
@@ -63,18 +70,22 @@ def refine_recording(
         output: a new folder.
         options: how to read the input.
         config: all options.
-        listener: told what goes on; what it raises cancels, and leaves nothing behind.
+        listener: told what goes on; what it raises cancels, and leaves nothing behind ...
+        keeping: ... unless unfinished work is to be kept beside the output; see unfinished.py.
 
     Raises:
         FlowcamError: the input cannot be used, or the output not be written.
     """
-    if config.intrinsics.mode == 'unknown' and options.camera is None:
+    if config.intrinsics.mode == 'unknown':
         options = dataclasses.replace(options, assume_camera=True)
     sequence = open_sequence(source, options)
-    with new_folder(output) as folder:
-        log = RefineLog(listener)
-        work = folder / _WORK
-        refinement = Refiner(config, log).refine(sequence, work, sequence.expected_frames())
+    cache = open_cache(config.cache)
+    with (
+        _kept_work(source, output, options, config, keeping) as kept,
+        new_folder(output) as folder,
+    ):
+        log = RefineLog(listener, resumed=keeping is not None and keeping.resume)
+        refinement = _refined(sequence, kept or Work(folder / _WORK), config, log, cache)
         log.on_stage('writing')
         odometry = recorded_odometry(sequence, refinement.reconstruction)
         written = write_reconstruction(
@@ -87,19 +98,56 @@ def refine_recording(
         )
         log.close_stage()
         verdict = _write_report(folder, source, sequence, config, refinement, log, written)
-        shutil.rmtree(work)
+        if kept is None:
+            shutil.rmtree(folder / _WORK)
     return RefineOutcome(refinement, verdict, written, list(sequence.losses), odometry)
+
+
+@contextlib.contextmanager
+def _kept_work(
+    source: str,
+    output: Path,
+    options: SequenceOptions,
+    config: RefineRunConfig,
+    keeping: Keeping | None,
+) -> Iterator[Work | None]:
+    """Give the folder of the work if it is to be kept, should the work be interrupted."""
+    if keeping is None:
+        yield None
+        return
+    with unfinished_work(output, run_identity(source, output, options, config), keeping) as work:
+        yield work
+
+
+def _refined(
+    sequence: Sequence, work: Work, config: RefineRunConfig, log: RefineLog, cache: Cache | None
+) -> Refinement:
+    caches = [found for found in (work.cache, cache) if found is not None]
+    refiner = Refiner(config, log, CacheChain(*caches) if caches else None)
+    return refiner.refine(
+        sequence,
+        work.folder,
+        sequence.expected_frames(),
+        work.checkpoints,
+        known_path(sequence),
+    )
 
 
 def summary(output: Path, outcome: RefineOutcome) -> str:
     """Return in a line what was written and what to think of it."""
     result = outcome.refinement.reconstruction
-    scale = 'unknown' if result.scale_source == 'none' else f'from {result.scale_source}'
     return (
         f'{output}: {len(result.trajectory)} frames, {int(result.chosen.sum())} optimised, '
-        f'focal length {result.camera.fx:.1f} pixels, scale {scale}, '
+        f'focal length {result.camera.fx:.1f} pixels, {_scale_words(outcome.refinement)}, '
         f'verdict: {outcome.verdict.level.value}; see {output / REPORT}'
     )
+
+
+def _scale_words(refinement: Refinement) -> str:
+    source, scale = refinement.reconstruction.scale_source, refinement.scale
+    if source == 'none' or scale is None:
+        return 'up to scale (lengths are no metres)'
+    return f'in metres (scale from {source}, sure to {100 * scale.sigma:.1f} %)'
 
 
 def warnings(outcome: RefineOutcome) -> list[str]:
@@ -128,6 +176,7 @@ def _write_report(
         ('flowcam_ros', __version__),
         ('Python', sys.version.split()[0]),
         ('intrinsics', config.intrinsics.mode),
+        *((('resumed', 'times are those of the last part'),) if log.resumed else ()),
     )
     report = refine_report(
         refinement, log, sequence.name, source, known, sequence.ground_truth(), facts
@@ -138,6 +187,7 @@ def _write_report(
         {
             'input': {'path': source, 'name': sequence.name},
             **as_json(refinement, report),
+            'resumed': log.resumed,
             'files': {**written.files, 'report': REPORT},
             'left_out': written.left_out,
             'losses': list(sequence.losses),

@@ -7,7 +7,27 @@ from dataclasses import dataclass
 
 from flowcam_ros.export.config import ExportConfig
 from flowcam_ros.flowmap.refine_config import RefineConfig
-from flowcam_ros.settings import group
+from flowcam_ros.settings import group, option
+
+AUTO = 'auto'
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """Where correspondences are kept from run to run."""
+
+    folder: str = option(
+        AUTO,
+        'Folder of correspondences, which a second run with the same pictures and options finds '
+        'there; auto: flowcam_ros in $XDG_CACHE_HOME (~/.cache); empty: none.',
+    )
+    max_gb: float = option(
+        2.0,
+        'Most that it may hold; what was not used for longest goes first.',
+        unit='GB',
+        ge=0.0,
+        le=100_000.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -15,3 +35,4 @@ class RefineRunConfig(RefineConfig):
     """All options of ``flowcam refine``."""
 
     export: ExportConfig = group(ExportConfig)
+    cache: CacheConfig = group(CacheConfig)

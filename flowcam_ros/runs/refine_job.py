@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flowcam_ros.errors import FlowcamError
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.runs.refine import RefineOutcome, refine_recording
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.sequences.options import SequenceOptions

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 
 import numpy as np
 
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.report_data import FocalCurve, LossCurve, StageCost
+from flowcam_ros.flowmap.step_report import StepReport
+from flowcam_ros.memory import peak_memory_mb
 
 
 class RefineLog:
@@ -20,10 +19,12 @@ class RefineLog:
 
     Args:
         listener: is told first; may raise to cancel.
+        resumed: whether a part of the work was done before, of which no times are known.
     """
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, resumed: bool = False) -> None:
         self._listener = listener
+        self.resumed = resumed
         self._began = time.perf_counter()
         self._stage: str | None = None
         self._steps: list[StepReport] = []
@@ -60,7 +61,7 @@ class RefineLog:
         """End the stage that is going on."""
         if self._stage is not None:
             seconds = time.perf_counter() - self._began
-            self.stages.append(StageCost(self._stage, seconds, peak_mb()))
+            self.stages.append(StageCost(self._stage, seconds, peak_memory_mb()))
             self._stage = None
 
     def loss_curves(self) -> tuple[LossCurve, ...]:
@@ -105,9 +106,3 @@ _TITLES = {'depth': 'fit depth to two views', 'flow': 'optimise'}
 def _part(report: StepReport, *names: str) -> float:
     found = [report.parts[name] for name in names if name in report.parts]
     return float(sum(found)) if found else float('nan')
-
-
-def peak_mb() -> float:
-    """Return the largest resident memory of this process so far, 10^6 bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6

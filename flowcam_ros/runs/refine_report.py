@@ -103,7 +103,7 @@ def as_json(refinement: Refinement, report: RefineReport) -> dict[str, object]:
 def _verdict(
     refinement: Refinement, log: RefineLog, measures: TrackMeasures, known: bool
 ) -> Verdict:
-    counts = _counts(refinement)
+    counts, scale = _counts(refinement), refinement.scale
     reconstruction = refinement.reconstruction
     return judge(
         Evidence(
@@ -123,6 +123,8 @@ def _verdict(
             pieces=measures.pieces,
             late_gain=log.late_gain(),
             scale_source=reconstruction.scale_source,
+            scale_sigma=None if scale is None or scale.factor is None else scale.sigma,
+            scale_problem='' if scale is None else scale.reason,
         )
     )
 

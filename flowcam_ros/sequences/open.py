@@ -62,7 +62,12 @@ def _open_synthetic(text: str, options: SequenceOptions) -> Sequence:
     for name in ('camera', 'mask'):
         if getattr(options, name) is not None:
             raise UsageError(f'--{name} is for recordings; {text} has its own')
-    return parse_synthetic(text)
+    sequence = parse_synthetic(text)
+    if not options.assume_camera:
+        return sequence
+    from flowcam_ros.sequences.assumed_camera import AssumedCamera
+
+    return AssumedCamera(sequence)
 
 
 def _open_folder(path: Path, options: SequenceOptions) -> Sequence:

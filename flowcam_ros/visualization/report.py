@@ -119,7 +119,7 @@ def _tiles(report: RefineReport) -> str:
     if report.camera is not None:
         tiles.append(_focal_tile(report, report.camera))
     unknown = report.scale_source == 'none'
-    source = 'units of the result' if unknown else f'from {report.scale_source}'
+    source = 'up to scale, no metres' if unknown else f'from {report.scale_source}'
     tiles.append(('Scale', 'unknown' if unknown else 'metres', source))
     if report.stages:
         peaks = [stage.peak_mb for stage in report.stages if stage.peak_mb is not None]

@@ -156,7 +156,8 @@ def test_a_recording_without_truth_is_refused_in_one_line(tmp_path: Path) -> Non
         'fx: 50\nfy: 50\ncx: 32\ncy: 24\nwidth: 64\nheight: 48\n'
     )
     with pytest.raises(UsageError, match='no ground truth'):
-        run.check_truth(str(tmp_path))
+        run.open_recording(str(tmp_path), tmp_path / 'pictures')
+    assert not (tmp_path / 'pictures').exists()
 
 
 def test_names_are_checked_and_the_help_tells_them(

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from benchmarks import refine_growth, refine_step
-from benchmarks.refine.report import as_data, as_text
-from benchmarks.refine.run import Row
+from benchmarks.comparison import Row, as_data
+from benchmarks.refine.report import as_text
 from benchmarks.refine.score import score
 from benchmarks.refine.step_worker import StepMeter, step_config
 from flowcam_ros.errors import ConfigError, UsageError
 from flowcam_ros.export.json_file import dumps
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.trajectory import Trajectory
 

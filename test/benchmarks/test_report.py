@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.peers.report import as_data, as_text, medians
-from benchmarks.peers.run import Row
+from benchmarks.comparison import Row, as_data, medians
+from benchmarks.peers.report import as_text
 from flowcam_ros.export.json_file import dumps
 
 FIGURES = {

@@ -15,6 +15,8 @@ from benchmarks.peers.__main__ import check_settings, parse
 from benchmarks.peers.environment import ROOT
 from benchmarks.peers.registry import SYSTEMS, Entry
 from benchmarks.peers.system import System
+from benchmarks.process import NotInstalled, WorkerFailed
+from flowcam_ros.errors import UsageError
 
 WALK = 'synthetic:walk?width=160&height=120&frames=6'
 
@@ -41,13 +43,13 @@ def test_without_the_environment_of_the_peers_they_are_told_not_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(run, 'PYTHON', ROOT / 'no_such_environment' / 'python')
-    with pytest.raises(run.NotInstalled, match='not installed'):
+    with pytest.raises(NotInstalled, match='not installed'):
         run.run_worker('klt_pnp', 'depth', WALK, [], 60.0)
 
 
 @pytest.mark.usefixtures('_own_python')
 def test_a_system_that_takes_too_long_is_given_up() -> None:
-    with pytest.raises(run.WorkerFailed, match=r'more than 0\.01 s'):
+    with pytest.raises(WorkerFailed, match=r'more than 0\.01 s'):
         run.run_worker('klt_pnp', 'depth', WALK, [], 0.01)
 
 
@@ -75,7 +77,7 @@ def test_this_package_is_run_with_its_options_and_tells_its_consistency(tmp_path
     ],
 )
 def test_a_wrong_setting_is_refused_before_anything_is_opened(setting: str, told: str) -> None:
-    with pytest.raises(run.UsageError, match=told):
+    with pytest.raises(UsageError, match=told):
         check_settings(['threads=1', setting], ['depth', 'mono'])
 
 
@@ -88,9 +90,9 @@ def test_a_refusal_is_one_line() -> None:
 
 
 def test_a_wrong_setting_of_a_worker_is_told_in_one_line() -> None:
-    with pytest.raises(run.WorkerFailed, match='unknown option nonsense') as caught:
+    with pytest.raises(WorkerFailed, match='unknown option nonsense') as caught:
         run.run_worker('flowcam', 'depth', WALK, ['nonsense=1'], 60.0)
-    assert not isinstance(caught.value, run.NotInstalled)
+    assert not isinstance(caught.value, NotInstalled)
 
 
 def test_a_library_that_cannot_be_loaded_is_told_as_such(
@@ -120,5 +122,5 @@ def test_a_recording_without_truth_is_refused_in_one_line(tmp_path: Path) -> Non
     (tmp_path / 'calibration.yaml').write_text(
         'fx: 50\nfy: 50\ncx: 32\ncy: 24\nwidth: 64\nheight: 48\n'
     )
-    with pytest.raises(run.UsageError, match='no ground truth'):
+    with pytest.raises(UsageError, match='no ground truth'):
         run.open_recording(str(tmp_path), ['mono'])

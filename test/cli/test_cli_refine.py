@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import subprocess
 from collections.abc import Callable
@@ -24,7 +23,6 @@ from flowcam_ros.sequences.record import record_bag
 from flowcam_ros.sequences.tum_file import read_trajectory
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-Words = Callable[..., list[str]]
 Refuse = Callable[..., str]
 
 FRAMES = 8
@@ -241,59 +239,33 @@ def test_a_wrong_option_is_a_usage_error(refused: Refuse, pictures: Path) -> Non
     )
 
 
-@pytest.mark.parametrize('largest', [20_000, 60_000])
-def test_a_full_disk_leaves_nothing(
-    flowcam: Run, pictures: Path, tmp_path: Path, largest: int
-) -> None:
-    """Full among the frames, or not before the results are written."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-
-    result = flowcam(
-        *('refine', pictures, '--output', tmp_path / 'result', '--intrinsics=unknown', *SHORT),
-        preexec_fn=limit,
-    )
-    assert result.returncode == 1
-    errors = [x for x in result.stderr.splitlines() if x.startswith('flowcam: error: ')]
-    assert len(errors) == 1 and 'cannot be written' in errors[0]
-    assert 'File too large' in errors[0] or 'the disk is full' in errors[0]
-    assert ('flowcam: writing' in result.stderr) == (largest > 50_000)
-    assert 'Traceback' not in result.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize('stage', ['matching', 'optimising'])
-def test_an_interrupt_leaves_nothing(
-    pictures: Path, tmp_path: Path, command: Words, stage: str
-) -> None:
-    words = ('--intrinsics=unknown', *SHORT, '--set=optimizer.steps=100000')
-    process = subprocess.Popen(
-        command('refine', pictures, '--output', tmp_path / 'result', *words),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line == f'flowcam: {stage}\n':
-            break
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == 'flowcam: interrupted'
-    assert 'Traceback' not in errors and output == ''
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_options_come_from_a_file_then_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / 'options.yaml'
     file.write_text('optimizer: {steps: 7, samples: 100}\nintrinsics: {mode: known}\n')
-    config = resolve_refine_config(file, ['optimizer.steps=9'], 'unknown')
+    config = resolve_refine_config(file, ['optimizer.steps=9'], {'--intrinsics': 'unknown'})
     assert config.optimizer.steps == 9
     assert config.optimizer.samples == 100
     assert config.intrinsics.mode == 'unknown'
-    assert resolve_refine_config(file, [], None).intrinsics.mode == 'known'
-    assert resolve_refine_config(None, [], None).intrinsics.mode == 'refine'
+    assert resolve_refine_config(file, [], {}).intrinsics.mode == 'known'
+    assert resolve_refine_config(None, [], {}).intrinsics.mode == 'refine'
     with pytest.raises(UsageError, match='contradict'):
-        resolve_refine_config(file, ['intrinsics.mode=known'], 'refine')
+        resolve_refine_config(file, ['intrinsics.mode=known'], {'--intrinsics': 'refine'})
+
+
+def test_the_cache_has_flags_of_its_own() -> None:
+    assert resolve_refine_config(None, [], {}).cache.folder == 'auto'
+    assert resolve_refine_config(None, [], {'--cache': ''}).cache.folder == ''
+    assert resolve_refine_config(None, ['cache.folder=/a'], {}).cache.folder == '/a'
+    with pytest.raises(UsageError, match=r'--cache /b and .*=/a contradict'):
+        resolve_refine_config(None, ['cache.folder=/a'], {'--cache': '/b'})
+
+
+def test_flags_of_the_cache_that_contradict_are_refused(refused: Refuse, pictures: Path) -> None:
+    assert '--no-cache and --cache' in refused(pictures, '--no-cache', '--cache=/x', code=2)
+
+
+def test_a_cache_that_is_a_file_is_refused(refused: Refuse, tmp_path: Path) -> None:
+    file = tmp_path / 'file'
+    file.write_text('mine')
+    line = refused('synthetic:orbit?frames=4&width=160&height=120', f'--cache={file}')
+    assert f'{file}: the cache needs a folder' in line and file.read_text() == 'mine'

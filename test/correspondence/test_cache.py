@@ -3,6 +3,8 @@
 
 import logging
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,7 +13,13 @@ import pytest
 from recordings import HeldPictures, textured
 
 from flowcam_ros.correspondence import cache
-from flowcam_ros.correspondence.cache import ResultCache, cache_key, digest_of_pictures
+from flowcam_ros.correspondence.cache import (
+    CacheChain,
+    ResultCache,
+    cache_key,
+    digest_of_file,
+    digest_of_pictures,
+)
 from flowcam_ros.errors import OutputError
 
 LARGE = 10**9
@@ -60,12 +68,17 @@ def test_empty_results_are_kept_too(tmp_path: Path) -> None:
     ],
     ids=['empty', 'cut', 'other', 'header', 'directory', 'pickle'],
 )
-def test_a_damaged_file_is_computed_anew(tmp_path: Path, damage: object) -> None:
+def test_a_damaged_file_is_told_and_computed_anew(
+    tmp_path: Path, damage: object, caplog: pytest.LogCaptureFixture
+) -> None:
     results, work = ResultCache(tmp_path, LARGE), Work()
     results.result('k', work)
+    assert not caplog.text, 'a result that was never kept is no damage'
     (file,) = kept(tmp_path)
     file.write_bytes(damage(file.read_bytes()))
     found = results.result('k', work)
+    (warning,) = caplog.records
+    assert warning.getMessage().startswith(f'{file} is damaged')
     np.testing.assert_array_equal(found['a'], np.ones(10))
     assert work.done == 2
     results.result('k', work)
@@ -103,6 +116,55 @@ def test_the_oldest_used_go_first_when_the_folder_is_full(tmp_path: Path) -> Non
 
 def test_a_result_larger_than_the_bound_is_returned_all_the_same(tmp_path: Path) -> None:
     assert len(ResultCache(tmp_path, 100).result('k', Work(1, 1000))['a']) == 1000
+
+
+def test_what_dead_processes_left_goes_after_a_day(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / n for n in ('.a.npz.0f', '.b.npz.1f', 'precious.txt'))
+    for file in (old, new, other):
+        file.write_bytes(b'x')
+    for file in (old, other):
+        os.utime(file, (1, 1))
+    ResultCache(tmp_path, 1).result('k', Work())
+    assert not old.exists() and new.exists() and other.exists()
+
+
+def test_many_processes_may_use_it_at_a_time(tmp_path: Path) -> None:
+    """Each writes, reads and removes what the others do, with room for about two results."""
+    code = (
+        'import sys, pathlib, numpy as np\n'
+        'from flowcam_ros.correspondence.cache import ResultCache\n'
+        'results = ResultCache(pathlib.Path(sys.argv[1]), 20_000)\n'
+        'for k in range(150):\n'
+        '    found = results.result(f"k{k % 5}", lambda: {"a": np.full(1000, k % 5)})\n'
+        '    assert (found["a"] == k % 5).all() and len(found["a"]) == 1000\n'
+    )
+    words = [sys.executable, '-c', code, str(tmp_path)]
+    running = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [process.communicate(timeout=60)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], told
+    assert told == ['', '', '']
+    assert sum(f.stat().st_size for f in tmp_path.iterdir()) <= 30_000
+
+
+def test_a_chain_keeps_what_it_finds_in_each_cache(tmp_path: Path) -> None:
+    near, far = (ResultCache(tmp_path / name, LARGE) for name in ('near', 'far'))
+    work = Work()
+    far.result('k', work)
+    for _ in range(2):
+        np.testing.assert_array_equal(CacheChain(near, far).result('k', work)['a'], np.ones(10))
+    assert work.done == 1 and len(kept(tmp_path / 'near')) == 1
+    CacheChain(near, far).result('other', work)
+    assert work.done == 2 and len(kept(tmp_path / 'far')) == 2
+    CacheChain().result('k', work)
+    assert work.done == 3
+
+
+def test_files_are_told_apart_by_content(tmp_path: Path) -> None:
+    one, same, other = (tmp_path / name for name in 'abc')
+    for file, content in ((one, b'x'), (same, b'x'), (other, b'y')):
+        file.write_bytes(content)
+    assert digest_of_file(one) == digest_of_file(str(same)) != digest_of_file(other)
+    assert digest_of_file(tmp_path / 'none') == ''
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

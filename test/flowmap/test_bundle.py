@@ -206,7 +206,7 @@ def test_more_steps_are_never_worse_and_all_are_told(views: ExactViews, tracks: 
     assert all(after < 1.001 * before for before, after in itertools.pairwise(costs))
     assert costs[-1] < 0.01 * costs[0]
     told: list[int] = []
-    fit = adjust(problem, start, 20, lambda step, _scale: told.append(step))
+    fit = adjust(problem, start, 20, lambda step, _scale, _focal: told.append(step))
     assert told == list(range(1, fit.steps + 1))
 
 

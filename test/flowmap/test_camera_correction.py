@@ -14,7 +14,6 @@ from flowcam_ros.flowmap.camera_correction import (
     corrected_working,
     distort_pixels,
     refined_camera,
-    resized_correction,
 )
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.distortion import project
@@ -118,16 +117,6 @@ def test_radial_terms_left_over_go_into_the_lens(name: str) -> None:
     # which is far less than what leaving them out would cost
     before = project(original, rays()) - composed(original, working_of(original), correction)
     assert np.linalg.norm(before, axis=1).max() > 2.5
-
-
-def test_a_correction_goes_with_the_size_of_the_picture() -> None:
-    working = working_of(ORIGINALS['none'])
-    small = working.resized(288, 160)
-    correction = CameraCorrection(1.02, 3.0, -2.0, 0.01, 0.0)
-    there = project(corrected_working(working, correction), rays())
-    expected = (there + 0.5) * (288 / 1155, 160 / 866) - 0.5
-    reduced = corrected_working(small, resized_correction(correction, working, small))
-    np.testing.assert_allclose(project(reduced, rays()), expected, atol=1e-9)
 
 
 def test_distortion_that_folds_the_picture_is_an_error() -> None:

@@ -72,23 +72,10 @@ def test_color_is_red_green_blue_at_network_size(tmp_path: Path) -> None:
     assert (network.width % 32, network.height % 32) == (0, 0)
     assert (store.color(0) == (30, 20, 10)).all()
     assert store.usable(0) is None
-    assert store.color_usable(0) is None
     # the same ray in both sizes
     tracking = store.index.tracking
     ray = np.array([(0.25 * tracking.width - 0.5 - tracking.cx) / tracking.fx])
     np.testing.assert_allclose(ray * network.fx + network.cx, 0.25 * network.width - 0.5)
-
-
-def test_a_mask_holds_at_network_size(tmp_path: Path) -> None:
-    frame = next(iter(parse_synthetic(SMALL)))
-    mask = np.ones(frame.image.shape[:2], bool)
-    mask[:, :60] = False
-    store = write(tmp_path, [dataclasses.replace(frame, mask=mask)]).finish()
-    usable = store.color_usable(0)
-    assert usable is not None
-    share = (60 + 4) / 200
-    assert usable[:, int(share * usable.shape[1]) + 1 :].all()
-    assert not usable[:, : int(share * usable.shape[1]) - 1].any()
 
 
 def test_measured_depth_is_that_of_the_sensor(tmp_path: Path) -> None:

@@ -1,24 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The optimisation lowers its loss, keeps its best state, stops, and repeats itself."""
+"""The optimisation lowers its loss, keeps its best state, stops, repeats itself, and goes on."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from exact_views import HEIGHT, WIDTH, ExactViews, aligned, lens, pose_errors, walk
 
+from flowcam_ros.errors import FlowcamError, OutputError
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
 from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.descent_parts import BestState
+from flowcam_ros.flowmap.divergence import divergence_told
 from flowcam_ros.flowmap.edges import EdgeLinks
 from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.lens_search import telling_pairs
 from flowcam_ros.flowmap.links import MatchLinks, TrackLinks
 from flowcam_ros.flowmap.network import MatchWeights
-from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer, StepReport
+from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.flowmap.two_view import reconstruct_pairs
 
 CPU = torch.device('cpu')
@@ -154,3 +161,87 @@ def test_no_steps_at_all_are_allowed(views: ExactViews) -> None:
     optimizer.fit_depth(targets_of(views))
     optimizer.fit_flow()
     assert optimizer.result()[3].shape == (5, 4, 4)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def run_of(
+    views: ExactViews, depth: str, folder: Path | None = None, stop: tuple[str, int] | None = None
+) -> tuple[list[np.ndarray], list[StepReport]]:
+    """Return all numbers of a descent and its reports, in which a stop may come after a step."""
+    config = dataclasses.replace(SHORT, start_steps=5, steps=20, chunk=2)
+    told: list[StepReport] = []
+
+    def tell(report: StepReport) -> None:
+        told.append(report)
+        if (report.stage, report.step) == stop:
+            raise Interrupted
+
+    checkpoints = None if folder is None else Checkpoints(folder, 3)
+    optimizer = Optimizer(scene_of(views, depth, 320.0, 0.1), config, tell, 2, 1, checkpoints)
+    optimizer.fit_depth(targets_of(views))
+    optimizer.fit_flow()
+    maps, found, _, poses = optimizer.result()
+    numbers = (maps.log_inverse, maps.features, found.numbers, poses)
+    return [n.detach().numpy() for n in numbers], told
+
+
+# within the first stage and at its end; soft focal length; the step before it is regressed, and
+# after; the last step
+STOPS = [('depth', 2), ('depth', 5), ('flow', 1), ('flow', 9), ('flow', 12), ('flow', 20)]
+
+
+@pytest.mark.parametrize('depth', ['network', 'explicit'])
+def test_a_descent_that_is_interrupted_again_and_again_comes_to_the_same(
+    views: ExactViews, depth: str, tmp_path: Path
+) -> None:
+    whole, course = run_of(views, depth)
+    for stop in STOPS:
+        with pytest.raises(Interrupted):
+            run_of(views, depth, tmp_path, stop)
+    parts, told = run_of(views, depth, tmp_path)
+    for one, other in zip(whole, parts, strict=True):
+        assert np.array_equal(one, other)
+    assert [repr(r) for r in told] == [repr(r) for r in course], 'who listens hears all of it'
+    torch.manual_seed(7)  # once done nothing is drawn any more
+    assert all(map(np.array_equal, run_of(views, depth, tmp_path)[0], whole))
+
+
+def test_a_descent_that_was_killed_goes_on_from_its_last_checkpoint(
+    views: ExactViews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = run_of(views, 'network')
+    calls, offer = iter(range(100)), BestState.offer
+
+    def break_in(*arguments: Any) -> None:
+        if next(calls) == 7:
+            raise KeyboardInterrupt  # amid a step, which must not be saved
+        offer(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(BestState, 'offer', break_in)
+        run_of(views, 'network', tmp_path)
+    found = Checkpoints(tmp_path, 3).load('descent')
+    assert found is not None and (found.facts['stage'], found.facts['step']) == ('flow', 6)
+    assert all(map(np.array_equal, run_of(views, 'network', tmp_path)[0], whole))
+
+
+def test_a_checkpoint_of_something_else_is_refused(views: ExactViews, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run_of(views, 'explicit', tmp_path, ('flow', 4))
+    with pytest.raises(OutputError, match=r'descent\.safetensors: does not fit .* delete it'):
+        run_of(views, 'network', tmp_path)
+
+
+def test_running_away_ends_in_one_clear_line(views: ExactViews) -> None:
+    wild = dataclasses.replace(SHORT, start_rate=100.0, rate=100.0)
+    optimizer = Optimizer(scene_of(views), wild, lambda _report: None)
+    with (
+        pytest.raises(FlowcamError, match=r'diverged.*optimizer\.rate') as caught,
+        divergence_told(),
+    ):
+        optimizer.fit_depth(targets_of(views))
+        optimizer.fit_flow()
+    assert '\n' not in str(caught.value)

@@ -68,6 +68,9 @@ def polished(views: ExactViews, tracks: Tracks, known: bool, focal: float) -> Po
         lambda part, step, scale, focal: told.append((part, step, scale, focal)),
     )  # fmt: skip
     assert list(dict.fromkeys(part for part, *_ in told)) == ['poses', 'lens', 'inliers']
+    # what is told is the focal length of that step
+    assert {step[3] for step in told if step[0] == 'poses'} == {start.focal}
+    assert told[-1][3] == pytest.approx(result.lens.focal, rel=1e-3)
     return result
 
 

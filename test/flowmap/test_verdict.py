@@ -97,7 +97,19 @@ def test_an_unknown_scale_is_told_but_no_fault() -> None:
     verdict = judge(replace(FINE, scale_source='none'))
     assert verdict.level is Level.GOOD
     assert verdict.findings[0].level is Level.NOTE
-    assert 'not metres' in verdict.findings[0].what
+    assert 'up to scale' in verdict.findings[0].what and 'not metres' in verdict.findings[0].what
+
+
+def test_a_scale_that_could_not_be_told_has_its_reason() -> None:
+    problem = 'the known path stays within 0.020 m'
+    verdict = judge(replace(FINE, scale_source='none', scale_problem=problem))
+    assert problem in verdict.findings[0].what
+
+
+def test_a_known_scale_is_told_with_its_certainty() -> None:
+    verdict = judge(replace(FINE, scale_source='odometry', scale_sigma=0.021))
+    told = [finding.what for finding in verdict.findings if 'odometry' in finding.what]
+    assert len(told) == 1 and 'metres' in told[0] and '2.1 %' in told[0]
 
 
 def test_given_intrinsics_are_not_doubted() -> None:

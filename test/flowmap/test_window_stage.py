@@ -21,7 +21,7 @@ from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow, start_lens
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
-from flowcam_ros.flowmap.polish_stage import polish_flow
+from flowcam_ros.flowmap.polish_stage import polish_flow, prior_of
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.window_engine import LocalEngine, WindowEngine
 from flowcam_ros.flowmap.window_stage import optimise_windows, relations
@@ -78,7 +78,13 @@ class Orbit:
     def adjusted(self, flow: FlowStage) -> float:
         """Return the normalised error of the path after the last adjustment."""
         tracks = joined(self.found.followed, self.found.matched)
-        polished = polish_flow(self.store.index.tracking, tracks, flow, CONFIG, Notes().on_polish)
+        polished = polish_flow(
+            tracks,
+            flow,
+            prior_of(flow.lens, self.store.index.tracking, CONFIG),
+            CONFIG.polish,
+            Notes().on_polish,
+        )
         assert polished.held.all()
         return trace_normalised_error(polished.poses.numpy()[:, :3, 3], self.truth)
 

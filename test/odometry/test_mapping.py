@@ -19,7 +19,7 @@ from flowcam_ros.odometry.alignment import Alignment
 from flowcam_ros.odometry.config import OdometryConfig
 from flowcam_ros.odometry.keyframe import Keyframe, PointDepths
 from flowcam_ros.odometry.map_scale import MapScale
-from flowcam_ros.odometry.mapping import MotionMapper
+from flowcam_ros.odometry.motion_mapping import MotionMapper
 from flowcam_ros.odometry.scene_flow import Correspondences
 
 CAMERA = CameraModel(320, 240, 250.0, 250.0, 159.5, 119.5)

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from flowcam_ros.cli.refine_progress import StageBar, StageLines, refine_progress
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.geometry.trajectory import Trajectory
-from flowcam_ros.runs.refine_log import RefineLog, peak_mb
+from flowcam_ros.runs.refine_log import RefineLog
 
 
 def step(stage: str, number: int, focal: float = math.nan, **parts: float) -> StepReport:
@@ -131,21 +131,19 @@ def test_a_short_run_says_nothing_about_its_end() -> None:
     assert log.late_gain() is None
 
 
-def test_memory_is_told_in_megabytes() -> None:
-    assert 10 < peak_mb() < 1e5
-
-
-def test_logs_get_a_line_a_stage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_get_a_line_a_stage_and_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     with refine_progress() as listener:
         assert isinstance(listener, StageLines)
         log = RefineLog(listener)
         log.on_stage('reading')
-        log.on_note('much')
+        log.on_note('2 GB are expected')
         log.on_step(step('flow', 1, match=1.0))
         log.on_polish('lens', 1, 1.0, 300.0)
         log.on_stage('matching')
+        log.on_note('much')
     told = capsys.readouterr()
-    assert told.err == 'flowcam: reading\nflowcam: matching\n' and told.out == ''
+    assert told.err == 'flowcam: reading\nflowcam: 2 GB are expected\nflowcam: matching\n'
+    assert told.out == ''
 
 
 def test_people_see_stage_loss_and_focal_length() -> None:
@@ -163,3 +161,20 @@ def test_people_see_stage_loss_and_focal_length() -> None:
         assert 'focal' not in bar.tasks[0].description
         shown.on_polish('lens', 4, 1.234, 300.0)
         assert 'lens, step 4, error 1.23 sigma, focal 300.0 px' in bar.tasks[0].description
+
+
+def test_steps_that_are_told_again_say_nothing_about_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After --resume 50 steps of earlier come at once; those that follow take a second each."""
+    now = 100.0
+    monkeypatch.setattr('time.monotonic', lambda: now)
+    with Progress(TextColumn(''), console=Console(quiet=True), get_time=lambda: now) as bar:
+        shown = StageBar(bar)
+        for k in range(100):
+            now += 1e-4 if k < 50 else 1.0
+            shown.on_step(step('flow', k + 1, 312.0, match=0.5))
+            if k == 60:
+                break
+        assert bar.tasks[0].completed == 61
+        assert bar.tasks[0].time_remaining == pytest.approx(39, abs=3)

@@ -61,7 +61,9 @@ def test_empty_names_are_left_to_be_found() -> None:
 
 
 def test_the_command_line_takes_the_node_s_file_too(tmp_path: Path) -> None:
-    shipped = resolve_refine_config(ROOT / 'config' / 'refine.yaml', ['seed=3'], 'known')
+    shipped = resolve_refine_config(
+        ROOT / 'config' / 'refine.yaml', ['seed=3'], {'--intrinsics': 'known'}
+    )
     assert flatten(shipped) == {
         **flatten(RefineRunConfig()),
         'seed': 3,
@@ -72,4 +74,4 @@ def test_the_command_line_takes_the_node_s_file_too(tmp_path: Path) -> None:
         '/odometry:\n  ros__parameters:\n    threads: 7\n'
         '/refine:\n  ros__parameters:\n    threads: 5\n    bag: mine\n'
     )
-    assert resolve_refine_config(file, [], None).threads == 5
+    assert resolve_refine_config(file, [], {}).threads == 5

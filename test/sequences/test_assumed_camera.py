@@ -80,6 +80,15 @@ def test_a_bag_is_read_without_its_calibration_depth_and_right_picture(make_sequ
         assert all(f.camera == USUAL and not f.depth and not f.right for f in frames)
 
 
+def test_the_synthetic_world_does_not_tell_its_camera():
+    world = 'synthetic:walk?frames=2&width=64&height=48&depth=true'
+    sequence = open_sequence(world, ASSUMED)
+    frames = list(sequence)
+    assert len(frames) == sequence.expected_frames() == 2
+    assert all(f.camera == USUAL and f.depth is None for f in frames)
+    assert sequence.ground_truth() is not None
+
+
 @pytest.mark.parametrize('name', ['camera', 'camera_info_topic', 'depth_topic', 'right_topic'])
 def test_what_needs_a_calibration_is_refused_beside_it(make_bag, tmp_path, name):
     value = tmp_path / 'camera.yaml' if name == 'camera' else '/somewhere'

@@ -30,13 +30,14 @@ OPTIONS: dict[str, object] = {
 BODY_FROM_CAMERA = se3.exp(np.array([0.2, 0.05, 0.4, 0.0, 0.1745, 0.0])) @ BODY_FROM_OPTICAL
 
 
-def write_small_bag(folder: Path, *, turn: float | None = None) -> None:
+def write_small_bag(folder: Path, *, turn: float | None = None, stretch: float = 1.0) -> None:
     """Write the rendered sequence as a bag.
 
     Args:
         folder: the new bag.
         turn: if given, ``/odom`` holds the body's path in the frame ``wheels``, with a heading
             that drifts by so many radians from the first to the last frame.
+        stretch: factor on the lengths that ``/odom`` tells.
     """
     sequence = open_sequence(SEQUENCE)
     truth = sequence.ground_truth()
@@ -53,6 +54,7 @@ def write_small_bag(folder: Path, *, turn: float | None = None) -> None:
                 messages.write_transforms('/tf_static', frame.stamp_ns, [edge])
             moved = BODY_FROM_CAMERA @ back @ truth.world_from_camera[k]
             body = turned(turn * k / (FRAMES - 1)) @ moved @ se3.inverse(BODY_FROM_CAMERA)
+            body[:3, 3] *= stretch
             messages.write_pose('/odom', frame.stamp_ns, 'wheels', 'body', body)
 
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measured depth at the observations of tracks, as the bundle adjustment takes it.
+
+A depth camera or a stereo pair errs alike over regions of its picture, so a thousand pixels do not
+tell a thousand times as much as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from flowcam_ros.correspondence.tracks import Tracks
+from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.polish import Polished
+from flowcam_ros.flowmap.scale import depth_samples
+
+# Measured depth must be this sure to take part, as a share of itself.
+_SURE = 0.1
+# Farther from what its frame says on the whole, in standard deviations, it is of something else.
+_MAX_CHI2 = 9.0
+# Of a squared error in units of its variance.
+_MEDIAN_CHI2 = 0.455
+_MIN_SAMPLES = 10
+# Regions of a picture, this many a side, err as one.
+_REGIONS = 8
+
+
+@dataclass(frozen=True)
+class MeasuredDepths:
+    """Inverse depth at each observation.
+
+    Attributes:
+        inverse_depth: (m,) 1/m; 0 where nothing is known.
+        information: (m,) inverse variance; 0 there.
+    """
+
+    inverse_depth: Float[np.ndarray, ' m']
+    information: Float[np.ndarray, ' m']
+
+
+def measured_depths(store: FrameStore, polished: Polished) -> MeasuredDepths:
+    """Return what was measured at the observations of a result in metres.
+
+    Depth that contradicts the others of its frame (a step beside the point, a wrong match, glass)
+    is left out. Variances are multiplied by how much more the depths differ from the points than
+    they promise, and by the number of those in the same region.
+    """
+    tracks = polished.tracks
+    inverse, variance = np.zeros(len(tracks)), np.full(len(tracks), np.inf)
+    off = np.zeros(len(tracks))
+    poses = polished.poses.numpy()
+    for frame in range(len(store)):
+        seen = np.flatnonzero(tracks.frame == frame)
+        away = polished.points[tracks.point[seen]] - poses[frame, :3, 3]
+        z = away @ poses[frame, :3, 2]
+        samples = depth_samples(store, frame, tracks.pixel[seen], z)
+        if samples is None:
+            continue
+        told = samples.inverse_depth.astype(np.float64)
+        good = (told > 0) & (samples.variance < np.square(_SURE * told)) & (z > 0)
+        if np.count_nonzero(good) < _MIN_SAMPLES:
+            continue
+        at, told, expected = seen[good], told[good], 1.0 / z[good]
+        ratio = np.median(told / expected)
+        inverse[at], variance[at] = told, samples.variance[good]
+        off[at] = np.square(told - ratio * expected) / variance[at]
+    known = np.isfinite(variance)
+    if not known.any():
+        return MeasuredDepths(inverse, np.zeros(len(tracks)))
+    excess = max(1.0, float(np.median(off[known])) / _MEDIAN_CHI2)
+    known &= off < _MAX_CHI2 * excess
+    information = np.where(known, 1.0 / (variance * excess * _alike(tracks, known, store)), 0.0)
+    return MeasuredDepths(np.where(known, inverse, 0.0), information)
+
+
+def _alike(
+    tracks: Tracks, known: Bool[np.ndarray, ' m'], store: FrameStore
+) -> Int[np.ndarray, ' m']:
+    """Return how many observations of the same region of the same frame there are to each."""
+    camera = store.index.tracking
+    size = np.array([camera.width, camera.height])
+    region = ((tracks.pixel + 0.5) / size * _REGIONS).astype(np.int64).clip(0, _REGIONS - 1)
+    place = (tracks.frame * _REGIONS + region[:, 1]) * _REGIONS + region[:, 0]
+    return np.maximum(np.bincount(place[known], minlength=int(place.max()) + 1)[place], 1)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an adjusted result to metres: its scale, and an adjustment with measured depth."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import torch
+
+from flowcam_ros.flowmap.bundle import adjust
+from flowcam_ros.flowmap.bundle_problem import BundleProblem, BundleState, LensPrior
+from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.measured import MeasuredDepths, measured_depths
+from flowcam_ros.flowmap.metric import to_metres
+from flowcam_ros.flowmap.polish import OnPolish, Polished, from_first_camera, result_of
+from flowcam_ros.flowmap.polish_config import PolishConfig
+from flowcam_ros.flowmap.scale import MetricScale
+from flowcam_ros.flowmap.track_depth import charts_at, observations_of
+from flowcam_ros.geometry.trajectory import Trajectory
+
+
+def in_metres(
+    store: FrameStore,
+    polished: Polished,
+    known: Trajectory | None,
+    prior: LensPrior,
+    config: PolishConfig,
+    on_step: OnPolish,
+) -> tuple[Polished, MetricScale | None]:
+    """Return a result in metres where anything tells what those are, and the scale.
+
+    Arguments are those of :func:`to_metres` and :func:`polish_metric`.
+    """
+    polished, scale = to_metres(store, polished, known)
+    if scale is not None and scale.holds_depth:
+        depths = measured_depths(store, polished)
+        polished = polish_metric(polished, depths, prior, config, on_step)
+    return polished, scale
+
+
+def polish_metric(
+    polished: Polished,
+    depths: MeasuredDepths,
+    prior: LensPrior,
+    config: PolishConfig,
+    on_step: OnPolish,
+) -> Polished:
+    """Adjust a result once more, together with measured depth, which also holds its scale.
+
+    Args:
+        polished: in metres, without outliers.
+        depths: at its observations.
+        prior: what of the lens is free, and what is known of it.
+        config: number of steps.
+        on_step: told the part 'metres', step, scale of the errors and focal length; may raise to
+            cancel.
+    """
+    device = polished.poses.device
+    points = torch.from_numpy(polished.points).to(device)
+    charts, local = charts_at(polished.tracks, points, polished.poses)
+    observations = dataclasses.replace(
+        observations_of(polished.tracks, device),
+        inverse_depth=torch.from_numpy(depths.inverse_depth).to(device),
+        depth_information=torch.from_numpy(depths.information).to(device),
+    )
+    problem = BundleProblem(charts, observations, prior)
+    start = BundleState(polished.poses, polished.lens, local)
+    fit = adjust(problem, start, config.steps, partial(on_step, 'metres'))
+    share, number = polished.rejected_share, polished.number
+    return from_first_camera(
+        result_of(problem, fit, charts, polished.tracks, number, prior, share)
+    )
