@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # A second signal this soon after one means the same; a later one does not wait any longer.
 _TWICE_S = 1.0
+_SAID = b'flowcam: stopping after this step; a second Ctrl-C does not wait\n'
 
 
 @contextlib.contextmanager
@@ -60,6 +62,7 @@ class _Patient:
                 before(number, frame)
             elif self._asked is None:
                 self._asked, self._at = lambda: before(number, None), time.monotonic()
+                os.write(2, _SAID)  # a print must not break into another one
             elif time.monotonic() - self._at >= _TWICE_S:
                 before(number, frame)
 

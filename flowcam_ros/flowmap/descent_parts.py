@@ -55,7 +55,7 @@ class AdamMoments:
         for name, tensor in state.items():
             number, key = name.split('/')
             parameter = parameters[int(number)]
-            if tensor.dim():  # as the parameter lies in memory, and where it is
+            if key != 'step':  # as the parameter lies in memory, and where it is
                 tensor = torch.empty_like(parameter).detach().copy_(tensor)
             self._adam.state[parameter][key] = tensor
 

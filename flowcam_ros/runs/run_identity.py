@@ -24,7 +24,11 @@ from flowcam_ros.settings import flatten
 
 # Their sources make the part of the result that is kept.
 _SOURCES = tuple(
-    f'flowcam_ros.{name}' for name in ('geometry', 'correspondence', 'depth', 'flowmap')
+    f'flowcam_ros.{name}'
+    for name in (
+        *('geometry', 'correspondence', 'depth', 'flowmap'),
+        *('sequences', 'sequences.bag', 'sequences.synthetic'),
+    )
 )
 # These change how the result is found or written, not what it is.
 _FREE = ('cache.', 'export.')

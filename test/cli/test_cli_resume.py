@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from flowcam_ros.cli.main import main
+
 Words = Callable[..., list[str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Here = Callable[..., tuple[int, list[str]]]
 
 SOURCE = 'synthetic:orbit?frames=8&fps=4&width=200&height=150'
 SHORT = [
@@ -26,7 +29,7 @@ SHORT = [
             'intrinsics.mode=known',
             'store.pixels=5000',
             'optimizer.start_steps=5',
-            'optimizer.steps=12',
+            'optimizer.steps=25',
             'dense.pixels=2000',
             'threads=1',
             'export.pictures=false',
@@ -38,8 +41,8 @@ KEPT = 'the same command with --resume goes on'
 TOLD = {'report.html', 'run.json'}
 
 
-def refine(output: Path, *more: object) -> tuple[object, ...]:
-    return ('refine', SOURCE, '--output', output, *SHORT, *more)
+def words_of(output: Path, *more: object) -> list[str]:
+    return ['refine', SOURCE, '--output', str(output), *SHORT, *map(str, more)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -48,16 +51,30 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope='module')
-def whole(flowcam: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what a run comes to that nothing interrupts."""
     output = tmp_path_factory.mktemp('whole') / 'result'
-    result = flowcam(*refine(output, '--no-cache'))
-    assert result.returncode in (0, 4), result.stderr
-    assert [p.name for p in output.parent.iterdir()] == ['result']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('signal.signal', lambda *_: None)
+        assert main(words_of(output, '--no-cache')) in (0, 4)
+    assert os.listdir(output.parent) == ['result']
     return output
 
 
-def ended(words: list[str], stage: str, number: int = signal.SIGINT, times: int = 1) -> str:
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Return a function that refines in this process and gives exit code and error lines."""
+    monkeypatch.setattr('signal.signal', lambda *_: None)
+
+    def run(*words: object) -> tuple[int, list[str]]:
+        capsys.readouterr()
+        code = main(words_of(*words))
+        return code, capsys.readouterr().err.splitlines()
+
+    return run
+
+
+def ended(words: list[str], stage: str, number: int = signal.SIGINT) -> str:
     """End a run by signals, within a stage or after the first checkpoint of the optimisation."""
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -68,8 +85,8 @@ def ended(words: list[str], stage: str, number: int = signal.SIGINT, times: int 
     if stage == 'optimising':
         while not (work / 'checkpoints/descent.safetensors').exists() and process.poll() is None:
             time.sleep(0.01)
-    for _ in range(times):
-        process.send_signal(number)
+    process.send_signal(number)
+    process.send_signal(number)  # in haste
     output, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGINT else -number), errors
     assert 'Traceback' not in errors and output == ''
@@ -78,18 +95,17 @@ def ended(words: list[str], stage: str, number: int = signal.SIGINT, times: int 
 
 @pytest.mark.parametrize('stage', ['reading', 'optimising', 'writing'])
 def test_interrupted_it_goes_on_to_the_same_result(
-    whole: Path, tmp_path: Path, command: Words, flowcam: Run, stage: str
+    whole: Path, tmp_path: Path, command: Words, here: Here, stage: str
 ) -> None:
     output, unfinished = tmp_path / 'deep' / 'result', tmp_path / 'deep' / 'result.unfinished'
-    errors = ended(command(*refine(output)), stage, times=2)
+    errors = ended(command(*words_of(output)), stage)
     kept = f'flowcam: the work so far is kept in {unfinished}: {KEPT}'
     assert errors.splitlines()[-2:] == [kept, 'flowcam: interrupted']
     assert os.listdir(tmp_path / 'deep') == ['result.unfinished'], 'nothing half-written'
     assert (unfinished / 'frames/records.json').exists() == (stage != 'reading')
     done = (unfinished / 'checkpoints/descent.safetensors').exists()
     assert done == (stage != 'reading')
-    again = flowcam(*refine(output, '--resume'))
-    assert again.returncode in (0, 4), again.stderr
+    assert here(output, '--resume')[0] in (0, 4)
     assert os.listdir(tmp_path / 'deep') == ['result']
     assert contents(output) == contents(whole)
     one, other = (json.loads((p / 'run.json').read_text()) for p in (output, whole))
@@ -97,97 +113,72 @@ def test_interrupted_it_goes_on_to_the_same_result(
     assert one['verdict'] == other['verdict'] and one['camera'] == other['camera']
 
 
-def test_killed_it_goes_on_too(whole: Path, tmp_path: Path, command: Words, flowcam: Run) -> None:
+def test_killed_it_is_refused_until_it_goes_on_as_it_began(
+    whole: Path, tmp_path: Path, command: Words, here: Here
+) -> None:
     output, unfinished = tmp_path / 'result', tmp_path / 'result.unfinished'
-    ended(command(*refine(output)), 'optimising', signal.SIGKILL)
-    again = flowcam(*refine(output, '--resume'))
-    assert again.returncode in (0, 4), again.stderr
+    ended(command(*words_of(output)), 'optimising', signal.SIGKILL)
+    begun = (unfinished / 'begun.json').read_text()
+    facts = json.loads(begun)
+    for change, words, told in (
+        ({}, (), 'result.unfinished holds the unfinished work for this output: go on with it by'),
+        ({}, ('--resume', '--set=seed=3'), 'other options (seed: was 0, is 3)'),
+        ({'flowcam_ros': '0.0.1'}, ('--resume',), 'versions (flowcam_ros: was 0.0.1, is '),
+    ):
+        changed = {**facts, 'versions': {**facts['versions'], **change}}
+        (unfinished / 'begun.json').write_text(json.dumps(changed))
+        code, (line,) = here(output, *words)
+        assert code == 2 and line.startswith('flowcam: error: ') and told in line
+    (unfinished / 'begun.json').write_text(begun)
+    assert here(output, '--resume')[0] in (0, 4)
     assert contents(output) == contents(whole) and not unfinished.exists()
 
 
-def test_without_resume_unfinished_work_is_left_alone(tmp_path: Path, flowcam: Run) -> None:
+def test_what_is_not_there_or_not_its_own_is_not_resumed(tmp_path: Path, here: Here) -> None:
+    code, (line,) = here(tmp_path / 'result', '--resume')
+    assert code == 2 and line.startswith('flowcam: error: nothing to resume: there is no ')
     (tmp_path / 'result.unfinished').mkdir()
     (tmp_path / 'result.unfinished/precious').write_text('x')
-    result = flowcam(*refine(tmp_path / 'result'))
-    assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
-    assert 'result.unfinished holds the unfinished work' in line and '--resume' in line
-    again = flowcam(*refine(tmp_path / 'result', '--resume'))
-    assert again.returncode == 2 and 'holds no work that can be resumed' in again.stderr
+    for words, told in (((), 'holds the unfinished'), (('--resume',), 'holds no work that can')):
+        code, (line,) = here(tmp_path / 'result', *words)
+        assert code == 2 and told in line
     assert (tmp_path / 'result.unfinished/precious').read_text() == 'x'
 
 
-def test_resume_is_refused_where_it_would_not_be_the_same(
-    tmp_path: Path, command: Words, flowcam: Run
-) -> None:
-    output = tmp_path / 'result'
-    nothing = flowcam(*refine(output, '--resume'))
-    assert nothing.returncode == 2
-    assert nothing.stderr.startswith('flowcam: error: nothing to resume: there is no ')
-    ended(command(*refine(output)), 'reading')
-    other = flowcam(*refine(output, '--resume', '--set=optimizer.steps=13'))
-    begun = tmp_path / 'result.unfinished/begun.json'
-    facts = json.loads(begun.read_text())
-    facts['versions']['flowcam_ros'] = '0.0.1'
-    begun.write_text(json.dumps(facts))
-    newer = flowcam(*refine(output, '--resume'))
-    for result, words in (
-        (other, 'other options (optimizer.steps: was 12, is 13)'),
-        (newer, 'other versions (flowcam_ros: was 0.0.1, is '),
-    ):
-        assert result.returncode == 2
-        (line,) = result.stderr.splitlines()
-        assert line.startswith('flowcam: error: ') and words in line
-    assert os.listdir(tmp_path) == ['result.unfinished']
+def limited(largest: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
 
-def test_a_damaged_checkpoint_is_one_line(
-    tmp_path: Path, command: Words, flowcam: Run, whole: Path
+def test_a_disk_that_is_full_while_it_reads_leaves_nothing(flowcam: Run, tmp_path: Path) -> None:
+    result = flowcam(*words_of(tmp_path / 'result'), preexec_fn=limited(20_000))
+    *stages, line = result.stderr.splitlines()
+    assert result.returncode == 1 and stages == ['flowcam: reading']
+    assert line.startswith('flowcam: error: ') and 'frames while they are worked on' in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_is_full_later_keeps_the_work(
+    flowcam: Run, tmp_path: Path, here: Here, whole: Path
 ) -> None:
-    output = tmp_path / 'result'
-    ended(command(*refine(output)), 'optimising')
-    file = tmp_path / 'result.unfinished/checkpoints/descent.safetensors'
-    file.write_bytes(file.read_bytes()[:-7])
-    result = flowcam(*refine(output, '--resume'))
+    output, unfinished = tmp_path / 'result', tmp_path / 'result.unfinished'
+    result = flowcam(*words_of(output, '--no-cache'), preexec_fn=limited(300_000))
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     (line,) = (x for x in result.stderr.splitlines() if x.startswith('flowcam: error: '))
-    assert f'{file}: the checkpoint cannot be read' in line and 'delete it' in line
+    file = unfinished / 'checkpoints/descent.safetensors'
+    assert f'{file}: the checkpoint cannot be written (File too large)' in line
+    assert KEPT in result.stderr and os.listdir(tmp_path) == ['result.unfinished']
+    assert not list(file.parent.iterdir()), 'nothing half-written'
+    file.write_bytes(b'damaged')
+    code, lines = here(output, '--resume')
+    (line,) = (x for x in lines if x.startswith('flowcam: error: '))
+    assert code == 1 and f'{file}: the checkpoint cannot be read' in line and 'delete it' in line
     file.unlink()
-    assert flowcam(*refine(output, '--resume')).returncode in (0, 4)
+    assert here(output, '--resume')[0] in (0, 4)
     assert contents(output) == contents(whole)
 
 
-@pytest.mark.parametrize(
-    ('largest', 'last', 'named'),
-    [
-        (20_000, 'reading', 'frames while they are worked on'),
-        (300_000, 'optimising', 'descent.safetensors: the checkpoint cannot be written'),
-    ],
-)
-def test_a_full_disk_is_one_line(
-    flowcam: Run, tmp_path: Path, largest: int, last: str, named: str, whole: Path
-) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-
-    output = tmp_path / 'result'
-    result = flowcam(*refine(output, '--no-cache'), preexec_fn=limit)
-    assert result.returncode == 1 and 'Traceback' not in result.stderr
-    (line,) = (x for x in result.stderr.splitlines() if x.startswith('flowcam: error: '))
-    assert named in line and ('File too large' in line or 'the disk is full' in line)
-    stages = [x for x in result.stderr.splitlines() if x.count(' ') == 1]
-    assert stages[-1] == f'flowcam: {last}'
-    if last == 'reading':
-        assert os.listdir(tmp_path) == [], 'nothing that is worth to be kept'
-        return
-    assert os.listdir(tmp_path) == ['result.unfinished'] and KEPT in result.stderr
-    assert not list((tmp_path / 'result.unfinished/checkpoints').iterdir())
-    assert flowcam(*refine(output, '--resume')).returncode in (0, 4)
-    assert contents(output) == contents(whole)
-
-
-def test_an_input_that_cannot_be_used_leaves_nothing(flowcam: Run, tmp_path: Path) -> None:
-    source = 'synthetic:rotation?frames=24&width=200&height=150'
-    result = flowcam('refine', source, '--output', tmp_path / 'result', *SHORT)
-    assert result.returncode == 1 and 'parallax' in result.stderr and KEPT not in result.stderr
+def test_an_input_that_cannot_be_used_leaves_nothing(tmp_path: Path, here: Here) -> None:
+    code, lines = here(tmp_path / 'result', '--set=pairs.min_matches=1000')
+    assert code == 1 and 'no two chosen frames show the same place' in lines[-1]
+    assert not any(KEPT in line for line in lines)
     assert os.listdir(tmp_path) == []

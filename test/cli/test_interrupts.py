@@ -39,13 +39,16 @@ def listener(heard: Heard) -> Iterator[Listener]:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_it_waits_for_the_end_of_the_step(listener: Listener, heard: Heard) -> None:
+def test_it_waits_for_the_end_of_the_step(
+    listener: Listener, heard: Heard, capfd: pytest.CaptureFixture[str]
+) -> None:
     listener.on_stage('optimising')
     signal.raise_signal(signal.SIGINT)
     signal.raise_signal(signal.SIGINT)  # in haste
     with pytest.raises(KeyboardInterrupt):
         listener.on_step(STEP)
     assert heard.steps == 1, 'the step is told first'
+    assert capfd.readouterr().err.count('stopping after this step') == 1
     listener.on_step(STEP)
 
 

@@ -16,6 +16,7 @@ from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import ConfigError, SequenceError
 from flowcam_ros.evaluation.metrics import trace_normalised_error
 from flowcam_ros.flowmap import window_engine
+from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow, start_lens
 from flowcam_ros.flowmap.frame_choice import choose_frames
@@ -153,6 +154,34 @@ def test_a_recording_that_fits_is_worked_on_as_a_whole(orbit: Orbit) -> None:
     direct = optimise_flow(start, orbit.store, orbit.found, config, CPU, Notes())
     assert torch.equal(found.poses, direct.poses)
     assert torch.equal(found.maps.log_inverse, direct.maps.log_inverse)
+
+
+@pytest.mark.slow
+def test_windows_that_are_interrupted_go_on_to_the_same(
+    jobs: list[WindowJob], results: list[WindowResult], tmp_path: Path
+) -> None:
+    class Interrupted(Exception):
+        pass
+
+    class Stopped(Notes):
+        def on_step(self, report: object) -> None:
+            super().on_step(report)
+            if len(self.losses) == 43:  # in the second window
+                raise Interrupted
+
+    kept = [
+        dataclasses.replace(job, checkpoints=Checkpoints(tmp_path, 10).child(f'window_{k}'))
+        for k, job in enumerate(jobs[:2])
+    ]
+    with pytest.raises(Interrupted):
+        LocalEngine().run(kept, 2, Stopped())
+    resumed = Notes()
+    again = LocalEngine().run(kept, 2, resumed)
+    assert len(resumed.losses) == 50, 'all steps are told'
+    for one, other in zip(results[:2], again, strict=True):
+        assert isinstance(other, WindowResult)
+        assert np.array_equal(one.log_inverse, other.log_inverse)
+        assert np.array_equal(one.poses, other.poses)
 
 
 @pytest.mark.slow
