@@ -156,8 +156,8 @@ def test_maps_are_laid_over_the_points_frame_by_frame() -> None:
     tracks = views.tracks(points)
     shown = np.stack([views.seen(k, points)[1] for k in range(5)], -1).sum(-1) >= 2
     polished = Polished(
-        torch.from_numpy(views.poses), views.lens, 0.0, points[shown], tracks,
-        np.zeros(len(tracks)), 1.0, 0.0, np.ones(5, bool),
+        torch.from_numpy(views.poses), views.lens, 0.0, points[shown],
+        np.arange(shown.sum()), tracks, np.zeros(len(tracks)), 1.0, 0.0, np.ones(5, bool),
     )  # fmt: skip
     exact = views.maps(64, 48)
     shift = torch.tensor([0.3, -0.2, 0.0, 1.5, -2.0])[:, None, None]

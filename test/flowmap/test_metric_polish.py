@@ -69,8 +69,8 @@ def result(views: ExactViews) -> Polished:
     poses = views.poses.copy()
     poses[:, :3, 3] *= np.linspace(1.0, 1.06, FRAMES)[:, None]
     bent = Polished(
-        torch.from_numpy(poses), views.lens, 0.0, points[shown], tracks,
-        np.zeros(len(tracks)), 1.0, 0.0, np.ones(FRAMES, bool),
+        torch.from_numpy(poses), views.lens, 0.0, points[shown],
+        np.arange(shown.sum()), tracks, np.zeros(len(tracks)), 1.0, 0.0, np.ones(FRAMES, bool),
     )  # fmt: skip
     return scaled(bent, 1.0 / UNIT)
 
