@@ -59,13 +59,8 @@ def adjust(
     for steps in range(1, iterations + 1):
         scale = problem.scale(at)
         on_step(steps, scale, at.state.lens.focal)
-        system, before = problem.system(at, scale), problem.cost(at, scale)
-        candidate = None
-        while damping < _MOST_DAMPING:
-            candidate = _stepped(problem, at, system, damping)
-            if candidate is not None and problem.cost(candidate, scale) < before:
-                break
-            candidate, damping = None, damping * _HARDER
+        before = problem.cost(at, scale)
+        candidate, damping = _improved(problem, at, scale, damping)
         if candidate is None:
             break
         gain = before - problem.cost(candidate, scale)
@@ -73,6 +68,22 @@ def adjust(
         if gain < _SMALL_IMPROVEMENT * abs(before):
             break
     return BundleFit(at, problem.scale(at), steps)
+
+
+def _improved(
+    problem: BundleProblem, at: BundleResiduals, scale: float, damping: float
+) -> tuple[BundleResiduals | None, float]:
+    """Return a better state and the damping it took; None if there is none.
+
+    The system takes most of the memory: it is gone before the next one is built.
+    """
+    system, before = problem.system(at, scale), problem.cost(at, scale)
+    while damping < _MOST_DAMPING:
+        candidate = _stepped(problem, at, system, damping)
+        if candidate is not None and problem.cost(candidate, scale) < before:
+            return candidate, damping
+        damping *= _HARDER
+    return None, damping
 
 
 def _stepped(

@@ -24,7 +24,7 @@ from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost,
 _MIN_Z = 0.02
 _LEAST_FREEDOM = 0.5
 # Observations whose derivatives are held at a time.
-_BLOCK = 32768
+_BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,9 @@ class BundleProblem:
     def residuals(self, state: BundleState) -> BundleResiduals:
         """Return the residuals at a state."""
         o = self.observations
-        parts = [self._residuals(state, where) for where in self._blocks()]
-        moved, residual = (torch.cat([part[k] for part in parts]) for k in (0, 1))
+        moved, residual = (o.pixel.new_empty(len(o.point), 3) for _ in range(2))
+        for where in self._blocks():
+            moved[where], residual[where] = self._residuals(state, where)
         chi2 = residual[:, :2].square().sum(-1) * o.information
         chi2 = chi2.masked_fill(moved[:, 2] < _MIN_Z, CHI2_BEHIND)
         return BundleResiduals(
@@ -176,8 +177,7 @@ class BundleProblem:
 
     def _blocks(self) -> Iterator[slice]:
         total = len(self.observations.point)
-        # one even where there is nothing, so that what is made of them has its shape
-        for begin in range(0, max(total, 1), _BLOCK):
+        for begin in range(0, total, _BLOCK):
             yield slice(begin, min(begin + _BLOCK, total))
 
     def _residuals(

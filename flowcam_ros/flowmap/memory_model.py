@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from flowcam_ros.flowmap.refine_config import RefineConfig
 
 # Interpreter and libraries, bytes.
-_BASE = 430e6
+_BASE = 360e6
 # A feature with its descriptor, and its place in the union of matches (one bit a frame besides).
 _FEATURE = 210.0
 # Share of the features that match in a pair of pictures, and bytes of a match.
@@ -21,11 +21,11 @@ _MATCHED, _MATCH = 0.3, 24.0
 # Verified pairs of each frame, as a share of those that are tried.
 _VERIFIED = 0.85
 # Observations of a frame: of points that are followed, and of features; bytes in all its copies.
-_FOLLOWED, _SEEN, _OBSERVATION = 1.0, 0.7, 90.0
+_FOLLOWED, _SEEN, _OBSERVATION = 1.0, 0.7, 120.0
 # A pixel of the network's picture: activations, and maps with their gradients.
-_ACTIVATION, _MAP = 640.0, 40.0
-# A pair of pictures in the losses.
-_PAIR = 170e3
+_ACTIVATION, _MAP = 700.0, 40.0
+# A step of the optimisation, and a pair of pictures in its losses.
+_STEP, _PAIR = 120e6, 100e3
 # An observation in the adjustment.
 _ADJUSTED = 520.0
 # Share of the pixels of depth maps that become points of the cloud, and bytes of one.
@@ -76,17 +76,15 @@ def estimate(recording: Recording, config: RefineConfig, thinned: int = 1) -> Me
     )
     followed = 0.0 if config.tracks.backend == 'none' else _FOLLOWED * config.tracks.points
     seen = followed + _SEEN * features
-    kept = _BASE + frames * (pairs * _MATCHED * features * _MATCH + seen * _OBSERVATION)
-    windows = 0.0 if window >= frames else frames * pixels * 4.0
-    optimising = (
-        kept
-        + windows
-        + active_frames(window, config) * pixels * _ACTIVATION
-        + window * (pixels * _MAP + pairs * _PAIR)
-    )
+    found = pairs * _MATCHED * features * _MATCH + seen * _OBSERVATION
+    kept = _BASE + frames * found
+    # depth of the windows that are done, and what belongs to the one at work
+    apart = 0.0 if window >= frames else frames * pixels * 4.0 + window * found
+    step = active_frames(window, config) * pixels * _ACTIVATION + _STEP
+    step += window * (pixels * _MAP + pairs * _PAIR)
     return MemoryEstimate(
         kept + frames * features * (_FEATURE + frames / 8.0),
-        max(optimising, kept + windows + window * seen * _ADJUSTED),
+        kept + apart + max(step, window * seen * _ADJUSTED),
         kept + frames * (pixels * 4.0 + seen * _ADJUSTED / thinned),
         kept + frames * config.dense.pixels * _FUSED * _POINT,
     )

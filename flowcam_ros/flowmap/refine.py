@@ -21,7 +21,7 @@ from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
-from flowcam_ros.flowmap.free_memory import give_memory_back
+from flowcam_ros.flowmap.free_memory import give_memory_back, share_one_heap
 from flowcam_ros.flowmap.kept_frames import (
     FRAMES,
     emptied,
@@ -89,7 +89,7 @@ class Refinement:
 class Refiner:
     """Refines recordings with one configuration; knows nothing of ROS or of output files.
 
-    Making one sets torch's own thread count of the process to one.
+    Making one sets torch's own thread count of the process to one, and lets threads share a heap.
 
     Args:
         config: all options.
@@ -105,6 +105,7 @@ class Refiner:
         self._cache = cache
         self._device = choose_device(config.device)
         use_threads(1)  # frames are worked on side by side instead
+        share_one_heap()
 
     def refine(
         self,
