@@ -23,4 +23,7 @@ class ExportConfig:
     rerun: bool = option(
         False, 'A recording for the rerun viewer, recording.rrd; needs flowcam_ros[rerun].'
     )
+    network: bool = option(
+        False, 'The trained depth network, network.safetensors; for model.start_weights.'
+    )
     fuse: FuseConfig = group(FuseConfig)

@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcam_ros.correspondence.flow import Flow
-from flowcam_ros.flowmap.dense_flow import DensePixels, sampled, triangulated
 from flowcam_ros.flowmap.dense_fusion import with_flows, with_measurement
+from flowcam_ros.flowmap.flow_depth import DensePixels, sampled, triangulated
 from flowcam_ros.flowmap.frame_store import MeasuredDepth
 from flowcam_ros.flowmap.lens import Lens
 from flowcam_ros.flowmap.maps import Maps

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from flowcam_ros.correspondence.dense_pairs import dense_pairs
+from flowcam_ros.correspondence.dense_pairs import DensePair, dense_pairs
 from flowcam_ros.correspondence.registry import make_flow
 from flowcam_ros.flowmap.dense import DenseView, dense_depth
-from flowcam_ros.flowmap.dense_flow import flow_from
+from flowcam_ros.flowmap.dense_flows import flows_by_frame
 from flowcam_ros.flowmap.depth_store import DepthStore
 from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_store import FrameStore
@@ -26,6 +26,7 @@ from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.prepare import working_size
+from flowcam_ros.odometry.device import choose_device
 
 _FLOW_PIXELS = 307_200
 _MAX_INCONSISTENCY = 1.5
@@ -52,21 +53,21 @@ def dense_maps(
     depths = DepthStore(folder, pinhole)
     takes_part = scale is not None and scale.holds_depth
     excess = measured_depths(store, polished).excess if takes_part else None
-    estimator = make_flow(config.flow)
+    estimator = make_flow(config.flow, choose_device(config.device))
     good = np.flatnonzero(polished.held)
-    for place, frame in enumerate(good):
-        tell(f'depth of frame {place + 1} of {len(good)}')
-        others = _neighbours(good, place, config.dense.neighbours)
-        pairs = dense_pairs(
-            estimator,
-            store,
-            [(int(frame), int(k)) for k in others],
-            _FLOW_PIXELS,
-            _MAX_INCONSISTENCY,
-        )
-        flows = [(flow_from(p, int(frame)), polished.poses[p.second]) for p in pairs]
-        view = _view(store, polished, pinhole, int(frame), excess)
-        depths.add(int(frame), dense_depth(view, maps, flows, sigma))
+    wanted = {
+        int(frame): _neighbours(good, place, config.dense.neighbours)
+        for place, frame in enumerate(good)
+    }
+
+    def compute(pairs: Iterable[tuple[int, int]]) -> Iterator[DensePair]:
+        return dense_pairs(estimator, store, pairs, _FLOW_PIXELS, _MAX_INCONSISTENCY)
+
+    for number, (frame, flows) in enumerate(flows_by_frame(wanted, compute), 1):
+        tell(f'depth of frame {number} of {len(good)}')
+        poses = [polished.poses[other] for other in wanted[frame]]
+        view = _view(store, polished, pinhole, frame, excess)
+        depths.add(frame, dense_depth(view, maps, list(zip(flows, poses, strict=True)), sigma))
     return depths
 
 

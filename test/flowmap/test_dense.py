@@ -13,11 +13,9 @@ import pytest
 import torch
 from exact_views import HEIGHT, WIDTH, ExactViews, lens, walk
 
-from flowcam_ros.correspondence.dense_pairs import DensePair
 from flowcam_ros.correspondence.flow import Flow
 from flowcam_ros.errors import OutputError
 from flowcam_ros.flowmap.dense import DenseView, dense_depth
-from flowcam_ros.flowmap.dense_flow import flow_from
 from flowcam_ros.flowmap.dense_stage import _neighbours, aligned, pinhole_camera
 from flowcam_ros.flowmap.depth_store import DepthStore
 from flowcam_ros.flowmap.frame_store import MeasuredDepth
@@ -235,12 +233,6 @@ def test_neighbours_are_taken_at_growing_distance_on_both_sides() -> None:
     assert _neighbours(frames, 3, 4) == [8, 4, 9, 3]
     assert _neighbours(frames, 0, 3) == [3, 4, 8]
     assert _neighbours(np.array([5]), 0, 4) == []
-
-
-def test_flow_of_a_pair_is_taken_from_the_frame_it_is_asked_for(views: ExactViews) -> None:
-    there, back = flow_to(views, 1), flow_to(views, 3)
-    pair = DensePair(2, 4, there, back)
-    assert flow_from(pair, 2) is there and flow_from(pair, 4) is back
 
 
 def depth_map() -> DepthMap:

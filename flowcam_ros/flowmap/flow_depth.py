@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flowcam_ros.correspondence.dense_pairs import DensePair
 from flowcam_ros.correspondence.flow import Flow
 from flowcam_ros.flowmap.lens import Lens
 from flowcam_ros.geometry.camera import CameraModel
@@ -106,8 +105,3 @@ def sampled(values: np.ndarray, at: Float[Tensor, 'n 2']) -> Tensor:
     found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     flat = found.reshape(rows * _ROW, *values.shape[2:])
     return torch.from_numpy(flat[: len(at)])
-
-
-def flow_from(pair: DensePair, frame: int) -> Flow:
-    """Return the flow of a pair that begins in ``frame``."""
-    return pair.forward if pair.first == frame else pair.backward
