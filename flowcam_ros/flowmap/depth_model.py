@@ -32,16 +32,21 @@ class DepthModel(Protocol):
         """Return log inverse depth and features (channels last) of some frames."""
         ...
 
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        ...
+
+
+@runtime_checkable
+class SceneDepth(DepthModel, Protocol):
+    """A depth model that an optimisation can begin with and end in."""
+
     def weights(self) -> dict[str, Tensor] | None:
         """Return the weights of the network by name, on the CPU; None without a network."""
         ...
 
     def invert(self) -> None:
         """Turn all depth inside out: near for far."""
-        ...
-
-    def __len__(self) -> int:
-        """Return the number of frames."""
         ...
 
 
@@ -89,12 +94,12 @@ class NetworkDepth:
         return log_inverse, features.permute(0, 2, 3, 1)
 
     def weights(self) -> dict[str, Tensor]:
-        """See DepthModel."""
+        """See SceneDepth."""
         return {name: part.detach().cpu() for name, part in self.network.state_dict().items()}
 
     @torch.no_grad()
     def invert(self) -> None:
-        """See DepthModel."""
+        """See SceneDepth."""
         for parameter in self.network.depth.parameters():
             parameter.neg_()
 
@@ -125,12 +130,12 @@ class ExplicitDepth:
         return depth, depth.new_zeros(len(depth), 1, 1, 0)
 
     def weights(self) -> None:
-        """See DepthModel."""
+        """See SceneDepth."""
         return None
 
     @torch.no_grad()
     def invert(self) -> None:
-        """See DepthModel."""
+        """See SceneDepth."""
         self._depth.neg_()
 
 
@@ -177,5 +182,5 @@ def make_explicit_depth(
 
 
 DEPTH_MODELS: dict[
-    str, Callable[[ModelConfig, UInt8[Tensor, 'f h w 3'], torch.device], DepthModel]
+    str, Callable[[ModelConfig, UInt8[Tensor, 'f h w 3'], torch.device], SceneDepth]
 ] = {'network': make_network_depth, 'explicit': make_explicit_depth}

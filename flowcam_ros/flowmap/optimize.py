@@ -17,7 +17,7 @@ from torch import Tensor
 
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.chunks import ChunkRunner
-from flowcam_ros.flowmap.depth_model import DepthModel
+from flowcam_ros.flowmap.depth_model import SceneDepth
 from flowcam_ros.flowmap.depth_targets import Targets
 from flowcam_ros.flowmap.descent import Descent, Stateful
 from flowcam_ros.flowmap.descent_parts import AdamMoments, BestState, RandomState, Trained
@@ -53,7 +53,7 @@ class FlowMapScene:
         size: width and height of the tracking pictures.
     """
 
-    model: DepthModel
+    model: SceneDepth
     trust: MatchWeights | None
     focal: FocalModel
     edges: EdgeLinks

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from flowcam_ros.errors import ConfigError
 from flowcam_ros.flowmap.depth_model import (
     DEPTH_MODELS,
-    DepthModel,
     ExplicitDepth,
     NetworkDepth,
+    SceneDepth,
     precision_on,
     start_network,
 )
@@ -35,7 +35,7 @@ def pictures(frames: int = 3) -> torch.Tensor:
 @pytest.mark.parametrize('name', list(DEPTH_MODELS))
 def test_every_model_begins_with_the_same_depth_everywhere(name: str) -> None:
     model = DEPTH_MODELS[name](ModelConfig(), pictures(), CPU)
-    assert isinstance(model, DepthModel)
+    assert isinstance(model, SceneDepth)
     assert len(model) == 3
     depth, features = model.maps(slice(0, 2))
     assert depth.shape == (2, 64, 96) and not depth.any()
