@@ -89,6 +89,9 @@ def refine(
     right_topic: RightTopicOption = None,
     right_camera_info_topic: RightCameraInfoTopicOption = None,
     max_time_difference: MaxTimeDifferenceOption = 0.02,
+    rerun: Annotated[
+        bool, typer.Option('--rerun', help='Write recording.rrd for the rerun viewer, too.')
+    ] = False,
     strict: StrictOption = False,
     resume: Annotated[
         bool,
@@ -153,6 +156,7 @@ def refine(
             '--odometry': None if odometry is None else str(odometry),
             '--memory-gb': memory_gb,
             '--engine': None if engine is None else engine.value,
+            '--rerun': True if rerun else None,
         },
     )
     from flowcam_ros.cli.interrupts import interrupts_after_steps

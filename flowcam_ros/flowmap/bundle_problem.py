@@ -24,7 +24,7 @@ from flowcam_ros.odometry.robust import CHI2_BEHIND, robust_scale, student_cost,
 _MIN_Z = 0.02
 _LEAST_FREEDOM = 0.5
 # Observations whose derivatives are held at a time.
-_BLOCK = 32768
+_BLOCK = 8192
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-_GROUP = 8192  # observations of a group of points
+_GROUP = 1024  # observations of a group of points
 _SPECK = 1e-12
 
 

@@ -31,7 +31,13 @@ from flowcam_ros.flowmap.lens import (
 )
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.polish_config import PolishConfig
-from flowcam_ros.flowmap.track_depth import held, observations_of, placed_points, selected
+from flowcam_ros.flowmap.track_depth import (
+    held,
+    in_order,
+    observations_of,
+    placed_points,
+    selected,
+)
 
 # Fewer observations leave the pose of a frame to chance.
 _MIN_OBSERVATIONS = 20
@@ -88,11 +94,11 @@ def polish(
         config: number of steps.
         on_step: told stage, step, scale of the errors and focal length; may raise to cancel.
     """
+    tracks, order = in_order(tracks)
     charts, points = placed_points(tracks, maps, lens, poses)
     fixed = LensPrior(prior.numbers, torch.zeros_like(prior.information), prior.free & False)
     state = BundleState(poses, lens, points)
     observations = observations_of(tracks, poses.device)
-
     problem = BundleProblem(charts, observations, fixed)
     state = adjust(problem, state, config.steps, partial(on_step, 'poses')).state
     problem = BundleProblem(charts, observations, prior)
@@ -105,7 +111,7 @@ def polish(
     problem = BundleProblem(charts, observations_of(good, poses.device), prior)
     fit = adjust(problem, state, config.steps, partial(on_step, 'inliers'))
     share = 1.0 - len(good) / max(len(tracks), 1)
-    return result_of(problem, fit, charts, good, old, prior, share)
+    return result_of(problem, fit, charts, good, order[old], prior, share)
 
 
 def result_of(

@@ -85,13 +85,20 @@ class RayEngine:
         ray = self._ray
         tasks: list[Any] = []
         waiting: list[Any] = []
+
+        def wait_until_fewer_than(most: int) -> None:
+            nonlocal waiting
+            while len(waiting) >= most:
+                listener.on_note(f'{len(tasks) - len(waiting)} of {count} windows are done')
+                waiting = ray.wait(waiting, timeout=_TICK_S)[1]
+
         try:
             for job in jobs:
+                # each waits with all that it needs in the cluster's memory
+                wait_until_fewer_than(self._side_by_side(job) + 1)
                 tasks.append(self._task(job).remote(job))
                 waiting.append(tasks[-1])
-            while waiting:
-                listener.on_note(f'{count - len(waiting)} of {count} windows are done')
-                waiting = ray.wait(waiting, timeout=_TICK_S)[1]
+            wait_until_fewer_than(1)
             return list(ray.get(tasks))
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
@@ -99,6 +106,10 @@ class RayEngine:
         finally:
             for task in waiting:
                 ray.cancel(task, force=True)
+
+    def _side_by_side(self, job: WindowJob) -> int:
+        """Return how many windows the cluster's processors can work on at a time."""
+        return max(1, int(self._ray.cluster_resources().get('CPU', 1)) // job.config.threads)
 
     def _task(self, job: WindowJob) -> Any:
         resources = self._ray.cluster_resources()

@@ -34,6 +34,7 @@ from flowcam_ros.flowmap.memory_model import Recording
 from flowcam_ros.flowmap.memory_plan import plan_memory
 from flowcam_ros.flowmap.metric_polish import in_metres
 from flowcam_ros.flowmap.online_path import OnlinePath, TrackedFrames
+from flowcam_ros.flowmap.path_scale import KnownPath
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished
 from flowcam_ros.flowmap.polish_stage import polish_flow, prior_of
@@ -51,7 +52,6 @@ from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.flowmap.window_stage import optimise_windows
 from flowcam_ros.flowmap.windows import thinned
 from flowcam_ros.geometry.frame import Frame
-from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.odometry.device import choose_device, use_threads
 
 _MIN_FRAMES = 2
@@ -115,7 +115,7 @@ class Refiner:
         work: Path,
         expected: int | None,
         checkpoints: Checkpoints | None = None,
-        known_path: Trajectory | None = None,
+        known_path: KnownPath | None = None,
         online: OnlinePath | None = None,
     ) -> Refinement:
         """Return the reconstruction of a recording.
@@ -128,8 +128,7 @@ class Refiner:
                 interrupted refinement of the same frames with the same options left in it is used.
             expected: number of frames, if known.
             checkpoints: where the optimisation is saved as it goes, and goes on from.
-            known_path: in metres, of something that the camera is fixed to, by the clock of the
-                frames; tells the scale where no measured depth does.
+            known_path: tells the scale where no measured depth does.
             online: path by the online estimator, to start from.
 
         Raises:
@@ -180,7 +179,8 @@ class Refiner:
         )
         show(preview_of_polished(store, polished))
         tell('depth')
-        depth = dense_maps(store, flow, polished, config, work / 'depth', self._listener.on_note)
+        note = self._listener.on_note
+        depth = dense_maps(store, flow, polished, scale, config, work / 'depth', note)
         tell('placing')
         poses = placed(frames, store, polished, config.store.max_pixels)
         source = scale.source if scale is not None and scale.factor is not None else 'none'

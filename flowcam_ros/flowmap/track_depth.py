@@ -121,6 +121,27 @@ def selected(tracks: Tracks, kept: HeldTracks) -> tuple[Tracks, Int64[np.ndarray
     )
 
 
+def in_order(tracks: Tracks) -> tuple[Tracks, Int64[np.ndarray, ' p']]:
+    """Return tracks of which neighbours are seen by about the same frames.
+
+    What is eliminated together in a bundle adjustment then concerns few frames; else the points of
+    loops would bring together all of a recording.
+
+    Returns:
+        The tracks, their points numbered by the first, then the last frame that sees them, and the
+        old number of each point.
+    """
+    begin = np.searchsorted(tracks.point, np.arange(tracks.points + 1))
+    first, last = tracks.frame[begin[:-1]], tracks.frame[begin[1:] - 1]
+    order = np.lexsort((last, first))
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    point = number[tracks.point]
+    place = np.argsort(point, kind='stable')
+    ordered = Tracks(point[place], tracks.frame[place], tracks.pixel[place], tracks.sigma[place])
+    return ordered, order.astype(np.int64)
+
+
 def of_frames(tracks: Tracks, use: Bool[np.ndarray, ' f']) -> Tracks:
     """Return what some of the frames see; points that fewer than two of them see are left out."""
     kept = use[tracks.frame]

@@ -46,7 +46,7 @@ class WindowPoints:
     """What a window found, as far as other windows can be held against it.
 
     Attributes:
-        number: (p,) of each point in the recording, increasing.
+        number: (p,) of each point in the recording, no two alike.
         points: (p, 3) in the window's world.
         tracks: their observations in the window's frames, counted from 0.
         poses: (f, 4, 4) world_from_camera of its frames.

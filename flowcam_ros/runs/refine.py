@@ -18,6 +18,7 @@ from flowcam_ros.export.bag import RecordedOdometry
 from flowcam_ros.export.json_file import plain, write_json
 from flowcam_ros.export.network import NETWORK, write_network
 from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
+from flowcam_ros.export.rerun_recording import find_rerun
 from flowcam_ros.flowmap.evidence import Level, Verdict
 from flowcam_ros.flowmap.online_path import OnlinePath
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
@@ -79,6 +80,8 @@ def refine_recording(
     Raises:
         FlowcamError: the input cannot be used, or the output not be written.
     """
+    if config.export.rerun:
+        find_rerun()  # a long work shall not end in its absence
     if config.intrinsics.mode == 'unknown':
         options = dataclasses.replace(options, assume_camera=True)
     online = read_online_path(config.odometry)

@@ -126,6 +126,11 @@ def test_one_frame_is_too_few(refused: Refuse) -> None:
     assert '1 of 1 frames can be used' in line and 'at least 2' in line
 
 
+def test_a_budget_of_memory_that_nothing_fits_is_refused(refused: Refuse, pictures: Path) -> None:
+    line = refused(pictures, '--intrinsics=unknown', '--memory-gb=0.1', code=2)
+    assert f'memory_gb: {FRAMES} frames take at least about 0.' in line and 'allow more' in line
+
+
 def test_a_camera_that_stood_still_is_told_so(refused: Refuse) -> None:
     line = refused('synthetic:standstill?frames=10&width=160&height=120&noise=2')
     assert 'stood still' in line

@@ -20,6 +20,7 @@ from flowcam_ros.flowmap.polish_config import PolishConfig
 from flowcam_ros.flowmap.track_depth import (
     held,
     hosts,
+    in_order,
     observations_of,
     of_frames,
     placed_points,
@@ -209,3 +210,31 @@ def test_tracks_of_some_frames(tracks: Tracks) -> None:
     some = of_frames(tracks, use)
     assert set(some.frame.tolist()) == {0, 2}
     assert (np.bincount(some.point) == 2).all()
+
+
+def test_tracks_are_ordered_by_the_frames_that_see_them(views: ExactViews, tracks: Tracks) -> None:
+    shuffled = np.random.default_rng(0).permutation(tracks.points)[tracks.point]
+    place = np.lexsort((tracks.frame, shuffled))
+    mixed = Tracks(shuffled[place], tracks.frame[place], tracks.pixel[place], tracks.sigma[place])
+    ordered, old = in_order(mixed)
+    begin = np.searchsorted(ordered.point, np.arange(ordered.points))
+    first = ordered.frame[begin]
+    assert (np.diff(ordered.point) >= 0).all()
+    assert (np.diff(first) >= 0).all()
+    assert sorted(old) == list(range(mixed.points))
+    for point in range(0, ordered.points, 17):
+        now, before = ordered.point == point, mixed.point == old[point]
+        assert (ordered.frame[now] == mixed.frame[before]).all()
+        assert (ordered.pixel[now] == mixed.pixel[before]).all()
+
+
+def test_points_say_which_track_they_are_of(
+    views: ExactViews, tracks: Tracks, found: Polished
+) -> None:
+    assert len(np.unique(found.number)) == len(found.points)
+    for point in range(0, len(found.points), 13):
+        own = tracks.point == found.number[point]
+        seen = found.tracks.point == point
+        assert set(found.tracks.frame[seen]) <= set(tracks.frame[own])
+        pixels = {tuple(p) for p in tracks.pixel[own].tolist()}
+        assert {tuple(p) for p in found.tracks.pixel[seen].tolist()} <= pixels

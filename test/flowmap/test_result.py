@@ -51,7 +51,8 @@ class World:
         poses[:, :3, 3] /= factor
         return Polished(
             poses, Lens.of_camera(self.store.index.tracking), 0.0, self.points / factor,
-            self.tracks, np.full(len(self.tracks), 0.5), 1.0, 0.0, np.array(held),
+            np.arange(len(self.points)), self.tracks,
+            np.full(len(self.tracks), 0.5), 1.0, 0.0, np.array(held),
         )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def test_measured_depth_tells_the_unit(world: World) -> None:
-    result, scale = to_metres(world.store, world.polished())
+    result, scale = to_metres(world.store, world.polished(), None)
     assert scale is not None and scale.source == 'depth' and scale.factor is not None
     assert scale.factor == pytest.approx(FACTOR, rel=0.01)
     assert 0.0 < scale.sigma < 0.02
@@ -124,7 +125,7 @@ def test_without_measured_depth_the_unit_stays(world: World, tmp_path: Path) -> 
     for k in CHOSEN:
         writer.keep(world.records[k], blind[k])
     before = world.polished()
-    result, scale = to_metres(writer.finish(), before)
+    result, scale = to_metres(writer.finish(), before, None)
     assert scale is None and result is before
 
 
@@ -137,7 +138,7 @@ def test_depth_that_contradicts_itself_tells_nothing(world: World) -> None:
     shaken = before.poses.clone()
     shaken[:, :3, 3] += torch.from_numpy(random.normal(0.0, 3.0, (4, 3)))
     before = dataclasses.replace(before, poses=shaken)
-    result, scale = to_metres(world.store, before)
+    result, scale = to_metres(world.store, before, None)
     assert scale is not None and scale.factor is None and scale.reason
     assert result is before
 
