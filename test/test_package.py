@@ -28,7 +28,9 @@ OWN_FOLDERS = ('benchmarks', 'config', 'flowcam_ros', 'launch', 'scripts', 'stan
 SOURCES = ('', '.cmake', '.py', '.sh', '.toml')
 GENERATED = re.compile(r'(^|/)(\.|build/|__pycache__/|[^/]*\.egg-info/)')
 # Where the name of an import and that of its distribution differ.
-DISTRIBUTIONS = {'cv2': 'opencv-python-headless', 'yaml': 'PyYAML'}
+DISTRIBUTIONS = {'cv2': 'opencv-python-headless', 'rerun': 'rerun-sdk', 'yaml': 'PyYAML'}
+# What only some users need, and the set-up does not install.
+EXTRAS = ('raft', 'ray', 'rerun', 'views')
 
 
 def sources() -> list[Path]:
@@ -132,17 +134,21 @@ def test_pyproject_names_every_python_package_that_is_imported() -> None:
         for name, file in imported_modules(CODE).items()
         if name != 'flowcam_ros' and name not in ros_packages()
     }
-    named = {**requirements(), **requirements('raft'), **requirements('views')}
+    named = requirements()
+    for extra in EXTRAS:
+        named.update(requirements(extra))
     # CoTracker is on no package index: docs/backends.md says where it comes from
     assert {n: f for n, f in imported.items() if n not in {*named, 'cotracker'}} == {}
-    assert {n: r for n, r in named.items() if n not in imported} == {}
+    # Ray is imported by its name, so that it is not looked for where it is not wanted
+    assert {n: r for n, r in named.items() if n not in {*imported, 'ray'}} == {}
 
 
 def test_every_requirement_is_bounded_and_pinned() -> None:
     lines = (ROOT / 'standalone' / 'constraints.txt').read_text().splitlines()
     pins = [Requirement(line) for line in lines if not line.startswith('#')]
-    for name, requirement in {**requirements('raft'), **requirements('views')}.items():
-        assert requirement.specifier, f'{name} has no bound'
+    for extra in EXTRAS:
+        for name, requirement in requirements(extra).items():
+            assert requirement.specifier, f'{name} has no bound'
     for name, requirement in {**requirements(), **requirements('test')}.items():
         assert requirement.specifier, f'{name} has no bound'
         matching = [pin for pin in pins if canonicalize_name(pin.name) == name]

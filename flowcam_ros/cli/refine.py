@@ -60,6 +60,13 @@ def refine(
             help='known, refine (the default) or unknown, which needs no calibration.',
         ),
     ] = None,
+    odometry: Annotated[
+        Path | None,
+        typer.Option(
+            metavar='DIR',
+            help='Folder written by flowcam odometry for the same recording, to start from.',
+        ),
+    ] = None,
     memory_gb: Annotated[
         float | None,
         typer.Option(metavar='GB', help='Memory that may be used; 0, the default, sets no limit.'),
@@ -82,6 +89,9 @@ def refine(
     right_topic: RightTopicOption = None,
     right_camera_info_topic: RightCameraInfoTopicOption = None,
     max_time_difference: MaxTimeDifferenceOption = 0.02,
+    rerun: Annotated[
+        bool, typer.Option('--rerun', help='Write recording.rrd for the rerun viewer, too.')
+    ] = False,
     strict: StrictOption = False,
     resume: Annotated[
         bool,
@@ -143,8 +153,10 @@ def refine(
         {
             '--intrinsics': None if intrinsics is None else intrinsics.value,
             '--cache': kept_in,
+            '--odometry': None if odometry is None else str(odometry),
             '--memory-gb': memory_gb,
             '--engine': None if engine is None else engine.value,
+            '--rerun': True if rerun else None,
         },
     )
     from flowcam_ros.cli.interrupts import interrupts_after_steps

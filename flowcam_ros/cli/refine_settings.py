@@ -18,6 +18,7 @@ _FLAGS = {
     '--cache': 'cache.folder',
     '--memory-gb': 'memory_gb',
     '--engine': 'windows.engine',
+    '--rerun': 'export.rerun',
 }
 
 

@@ -20,4 +20,10 @@ class ExportConfig:
     depth: bool = option(True, 'Depth maps as PNG and npz, in depth/.')
     cloud: bool = option(True, 'The depth maps fused into one point cloud, cloud.ply.')
     bag: bool = option(True, 'A ROS 2 bag to be shown beside the recording, refined_bag/.')
+    rerun: bool = option(
+        False, 'A recording for the rerun viewer, recording.rrd; needs flowcam_ros[rerun].'
+    )
+    network: bool = option(
+        False, 'The trained depth network, network.safetensors; for model.start_weights.'
+    )
     fuse: FuseConfig = group(FuseConfig)

@@ -18,6 +18,7 @@ from flowcam_ros.export.names import check_names
 from flowcam_ros.export.nerfstudio import write_nerfstudio
 from flowcam_ros.export.pictures import write_pictures
 from flowcam_ros.export.ply import write_ply
+from flowcam_ros.export.rerun_recording import write_rerun
 from flowcam_ros.export.tum import HEADER, write_trajectory
 from flowcam_ros.flowmap.fuse import fuse
 from flowcam_ros.flowmap.reconstruction import Reconstruction
@@ -27,6 +28,7 @@ from flowcam_ros.geometry.frame import Frame
 TRAJECTORY = 'trajectory.tum'
 CLOUD = 'cloud.ply'
 BAG = 'refined_bag'
+RERUN = 'recording.rrd'
 
 
 @dataclass
@@ -67,13 +69,13 @@ def write_reconstruction(
 
     A format that has no words for this recording (a lens COLMAP does not know, stamps no ROS
     message holds) is left out with a sentence, as the others are worth having. Depth maps are
-    asked for up to three times each: for depth/, the cloud and the bag.
+    asked for again by each of depth/, the cloud, the bag and rerun.
 
     Args:
         folder: where to write; on failure the caller removes it.
         reconstruction: what to write.
         frames: the recording once more, for its pictures; None writes none.
-        config: which formats; all but KITTI by default.
+        config: which formats; all but KITTI and rerun by default.
         odometry: of the recording, for the bag.
         map_frame: for the bag; name another one where the recording has a map of its own.
         progress: told each step as it begins, in words.
@@ -120,6 +122,10 @@ def write_reconstruction(
         tell('bag')
         with done.unless_unfit('bag', BAG):
             write_bag(folder / BAG, reconstruction, cloud, odometry, map_frame)
+    if config.rerun:
+        tell('rerun recording')
+        write_rerun(folder / RERUN, reconstruction, cloud)
+        done.files['rerun'] = RERUN
     return done
 
 

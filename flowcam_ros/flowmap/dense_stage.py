@@ -4,25 +4,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from flowcam_ros.correspondence.dense_pairs import dense_pairs
+from flowcam_ros.correspondence.dense_pairs import DensePair, dense_pairs
 from flowcam_ros.correspondence.registry import make_flow
-from flowcam_ros.flowmap.dense import DenseView, dense_depth, flow_from
+from flowcam_ros.flowmap.dense import DenseView, dense_depth
+from flowcam_ros.flowmap.dense_flows import flows_by_frame
 from flowcam_ros.flowmap.depth_store import DepthStore
 from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.kept_frames import emptied
 from flowcam_ros.flowmap.lens import CENTRE_X, CENTRE_Y, Lens
 from flowcam_ros.flowmap.maps import Maps
+from flowcam_ros.flowmap.measured import measured_depths
 from flowcam_ros.flowmap.polish import Polished
 from flowcam_ros.flowmap.refine_config import RefineConfig
+from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.prepare import working_size
+from flowcam_ros.odometry.device import choose_device
 
 _FLOW_PIXELS = 307_200
 _MAX_INCONSISTENCY = 1.5
@@ -34,33 +38,55 @@ def dense_maps(
     store: FrameStore,
     flow: FlowStage,
     polished: Polished,
+    scale: MetricScale | None,
     config: RefineConfig,
     folder: Path,
     tell: Callable[[str], None],
 ) -> DepthStore:
-    """Make the depth maps of the frames that the adjustment holds; keyed by chosen frame."""
+    """Make the depth maps of the frames that the adjustment holds; keyed by chosen frame.
+
+    Measured depth takes part if ``scale`` comes from it.
+    """
     emptied(folder)
     pinhole = pinhole_camera(store.index.tracking, polished.lens, config.dense.pixels)
     maps, sigma = aligned(flow.maps, polished)
     depths = DepthStore(folder, pinhole)
-    estimator = make_flow(config.flow)
+    takes_part = scale is not None and scale.holds_depth
+    excess = measured_depths(store, polished).excess if takes_part else None
+    estimator = make_flow(config.flow, choose_device(config.device))
     good = np.flatnonzero(polished.held)
-    for place, frame in enumerate(good):
-        tell(f'depth of frame {place + 1} of {len(good)}')
-        others = _neighbours(good, place, config.dense.neighbours)
-        pairs = dense_pairs(
-            estimator,
-            store,
-            [(int(frame), int(k)) for k in others],
-            _FLOW_PIXELS,
-            _MAX_INCONSISTENCY,
-        )
-        flows = [(flow_from(p, int(frame)), polished.poses[p.second]) for p in pairs]
-        view = DenseView(
-            int(frame), pinhole, polished.lens, polished.poses[frame], store.color(int(frame))
-        )
-        depths.add(int(frame), dense_depth(view, maps, flows, sigma))
+    wanted = {
+        int(frame): _neighbours(good, place, config.dense.neighbours)
+        for place, frame in enumerate(good)
+    }
+
+    def compute(pairs: Iterable[tuple[int, int]]) -> Iterator[DensePair]:
+        return dense_pairs(estimator, store, pairs, _FLOW_PIXELS, _MAX_INCONSISTENCY)
+
+    for number, (frame, flows) in enumerate(flows_by_frame(wanted, compute), 1):
+        tell(f'depth of frame {number} of {len(good)}')
+        poses = [polished.poses[other] for other in wanted[frame]]
+        view = _view(store, polished, pinhole, frame, excess)
+        depths.add(frame, dense_depth(view, maps, list(zip(flows, poses, strict=True)), sigma))
     return depths
+
+
+def _view(
+    store: FrameStore, polished: Polished, pinhole: CameraModel, frame: int, excess: float | None
+) -> DenseView:
+    measured = None if excess is None else store.measured_depth(frame)
+    if measured is not None and excess is not None:
+        measured = dataclasses.replace(measured, variance=measured.variance * np.float32(excess))
+    return DenseView(
+        frame,
+        pinhole,
+        polished.lens,
+        polished.poses[frame],
+        store.color(frame),
+        polished.tracks.pixel[polished.tracks.frame == frame],
+        store.usable(frame),
+        measured,
+    )
 
 
 def pinhole_camera(tracking: CameraModel, lens: Lens, pixels: int) -> CameraModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -45,17 +46,39 @@ class DepthTargets:
         return ((1.0 + scaled.square()).sqrt() - 1.0).mean()
 
 
+@runtime_checkable
+class Drawn(Protocol):
+    """Some of what is known of depth."""
+
+    def loss(self, maps: Maps) -> Tensor:
+        """Return how far a depth model is from it."""
+        ...
+
+
+@runtime_checkable
+class Targets(Protocol):
+    """What is known of depth before the optimisation."""
+
+    def draw(self, count: int, random: np.random.Generator) -> Drawn:
+        """Return a sample of it; ``count`` says how large."""
+        ...
+
+
 class TwoViewTargets:
     """Draws targets from pairs of pictures, each a group, both ends with one scale.
 
     Args:
         views: pairs with depth.
         device: where the targets shall be.
+        free_scale: whether each pair's depth is known up to a factor of its own.
     """
 
-    def __init__(self, views: Sequence[TwoViews], device: torch.device) -> None:
+    def __init__(
+        self, views: Sequence[TwoViews], device: torch.device, free_scale: bool = True
+    ) -> None:
         self._views = views
         self._device = device
+        self._free_scale = free_scale
 
     def draw(self, count: int, random: np.random.Generator) -> DepthTargets:
         """Return ``count`` points of each end of each pair; the same may come twice."""
@@ -71,5 +94,5 @@ class TwoViewTargets:
             torch.from_numpy(np.stack(pixel)).float().to(self._device),
             torch.from_numpy(np.stack(depth)).float().to(self._device),
             torch.from_numpy(np.stack(sigma)).float().to(self._device),
-            free_scale=True,
+            free_scale=self._free_scale,
         )

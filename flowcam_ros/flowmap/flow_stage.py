@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flowcam_ros.correspondence.pairs import PairMatches
-from flowcam_ros.errors import SequenceError
+from flowcam_ros.correspondence.registry import make_flow
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.depth_model import DEPTH_MODELS
-from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.depth_start import depth_targets
 from flowcam_ros.flowmap.divergence import divergence_told
 from flowcam_ros.flowmap.edges import EdgeLinks
+from flowcam_ros.flowmap.flow_links import flow_links
 from flowcam_ros.flowmap.focal_model import FocalModel
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.lens import RADIAL_1, RADIAL_2, Lens
@@ -26,14 +27,18 @@ from flowcam_ros.flowmap.lens_search import LensSearch, radial_terms, search_len
 from flowcam_ros.flowmap.links import LinkSource, MatchLinks, TrackLinks
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.network import MatchWeights
+from flowcam_ros.flowmap.online_path import OnlinePath
 from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer
+from flowcam_ros.flowmap.pose_models import POSE_MODELS
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.refine_config import RefineConfig
-from flowcam_ros.flowmap.two_view import reconstruct_pairs
+from flowcam_ros.flowmap.two_starts import take_better_side
 from flowcam_ros.geometry.camera import CameraModel
 
 _LINKS_PER_EDGE = 256
-_VIEWS_PER_FRAME = 8
+# Dense flow is computed at four times the sides that the network sees: at twice them its errors
+# were measured to be half as large again.
+_FLOW_PER_NETWORK_PIXEL = 16
 # A calibration is believed to this share while the focal length is softly selected.
 _CALIBRATION_SIGMA = 0.03
 
@@ -48,6 +53,7 @@ class FlowStage:
         poses: (f, 4, 4) world_from_camera, float64.
         reached: (f,) False for frames that correspond to none of the others.
         lens_search: how the lens was found; None if it was given.
+        network: weights of the depth network, by name; None without one.
     """
 
     maps: Maps
@@ -55,6 +61,7 @@ class FlowStage:
     poses: Float[Tensor, 'f 4 4']
     reached: np.ndarray
     lens_search: LensSearch | None
+    network: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,9 @@ def optimise_flow(
     device: torch.device,
     listener: Listener,
     checkpoints: Checkpoints | None = None,
+    path: OnlinePath | None = None,
 ) -> FlowStage:
-    """Fit the depth model to two views, then to all flow.
+    """Fit the depth model to what is known of depth, then to all flow.
 
     Args:
         start: of the lens.
@@ -114,29 +122,33 @@ def optimise_flow(
         device: where to compute.
         listener: told what goes on; may raise to cancel.
         checkpoints: where the optimisation is saved as it goes, and goes on from.
+        path: by the online estimator, to start from; None starts from two views.
 
     Raises:
         OutputError: a checkpoint cannot be written, or is damaged.
-        SequenceError: no pair has parallax, so there is no depth to find.
+        ConfigError: a given network cannot be used.
+        SequenceError: no pair has parallax, so there is no depth to find; or the path does not
+            fit.
         FlowcamError: the optimisation diverged.
     """
-    camera, lens = store.index.tracking, start.lens
-    listener.on_note('depth from two views')
-    views = reconstruct_pairs(
-        found.pairs, lens, max(camera.width, camera.height), _VIEWS_PER_FRAME
-    )
-    if not views:
-        raise SequenceError(
-            'no two frames show enough parallax: the camera only turned, or stood still; depth '
-            'and path cannot be told from that. Record while moving sideways'
-        )
-    scene = _scene(store, found, config, start, device)
+    targets = depth_targets(store, found, start.lens, config, path, device, listener.on_note)
+    sources = _sources(store, found, config, device, listener)
+
+    def scene_of() -> FlowMapScene:
+        return _scene(store, found, config, start, sources, device)
+
+    scene = scene_of()
     workers = config.threads if device.type == 'cpu' else 1
     optimizer = Optimizer(
         scene, config.optimizer, listener.on_step, workers, config.seed, checkpoints
     )
     with divergence_told():
-        optimizer.fit_depth(TwoViewTargets(views, device))
+        for name, known in targets.items():
+            optimizer.fit_depth(known, name)
+        if 'depth' not in targets:
+            take_better_side(
+                scene, scene_of, config.optimizer, listener.on_step, workers, config.seed
+            )
         optimizer.fit_flow()
         maps, lens, tree, poses = optimizer.result()
     reached = np.zeros(len(store), bool)
@@ -147,6 +159,7 @@ def optimise_flow(
         poses.double().cpu(),
         reached,
         start.search,
+        scene.model.weights(),
     )
 
 
@@ -159,25 +172,52 @@ def _found_lens(lens: Lens, search: LensSearch, camera: CameraModel) -> Lens:
     return Lens(numbers, lens.aspect)
 
 
-def _scene(
+def _sources(
     store: FrameStore,
     found: Correspondences,
     config: RefineConfig,
-    start: LensStart,
     device: torch.device,
-) -> FlowMapScene:
-    pictures = torch.from_numpy(np.stack([store.color(k) for k in range(len(store))]))
+    listener: Listener,
+) -> dict[str, tuple[LinkSource, float]]:
+    """Return what the losses draw from, with their weights."""
     weights = config.optimizer
     sources: dict[str, tuple[LinkSource, float]] = {
         'match': (MatchLinks(found.pairs, device), weights.match_weight)
     }
     if len(found.followed):
         sources['track'] = (TrackLinks(found.followed, device), weights.track_weight)
+    if weights.flow_weight > 0:
+        network = store.index.network
+        flow = flow_links(
+            make_flow(config.flow, device),
+            store,
+            _FLOW_PER_NETWORK_PIXEL * network.width * network.height,
+            config.flow.max_inconsistency,
+            device,
+            config.seed,
+            listener.on_note,
+        )
+        if len(flow):
+            sources['flow'] = (flow, weights.flow_weight)
+    return sources
+
+
+def _scene(
+    store: FrameStore,
+    found: Correspondences,
+    config: RefineConfig,
+    start: LensStart,
+    sources: dict[str, tuple[LinkSource, float]],
+    device: torch.device,
+) -> FlowMapScene:
+    pictures = torch.from_numpy(np.stack([store.color(k) for k in range(len(store))]))
+    edges = EdgeLinks(_by_parallax(found), _LINKS_PER_EDGE, device, config.seed)
     return FlowMapScene(
-        DEPTH_MODELS[config.model.depth](pictures, device),
+        DEPTH_MODELS[config.model.depth](config.model, pictures, device),
         MatchWeights().to(device) if _learns_trust(config) else None,
         FocalModel(start.lens, start.log_sigma, device),
-        EdgeLinks(_by_parallax(found), _LINKS_PER_EDGE, device, config.seed),
+        edges,
+        POSE_MODELS[config.model.poses](edges, len(store), device),
         sources,
         (store.index.tracking.width, store.index.tracking.height),
     )

@@ -81,7 +81,54 @@ class TrackLinks:
         )
 
 
-class MatchLinks:
+class PairLinks:
+    """Positions in pairs of pictures, each pair alike likely.
+
+    Args:
+        first: (p,) one picture of each pair.
+        second: (p,) the other.
+        source: (n, 2) pixels in the first pictures, those of one pair after those of another.
+        target: (n, 2) pixels in the second pictures.
+        count: (p,) positions of each pair, at least one.
+        device: where the links shall be.
+        confidence: (n,) 0 to 1; None believes all fully.
+    """
+
+    def __init__(
+        self,
+        first: Int64[np.ndarray, ' p'],
+        second: Int64[np.ndarray, ' p'],
+        source: Float[np.ndarray, 'n 2'],
+        target: Float[np.ndarray, 'n 2'],
+        count: Int64[np.ndarray, ' p'],
+        device: torch.device,
+        confidence: Float[np.ndarray, ' n'] | None = None,
+    ) -> None:
+        self._first, self._second = first, second
+        self._source, self._target, self._confidence = source, target, confidence
+        self._count = count
+        self._begin = np.cumsum(count) - count
+        self._device = device
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def draw(self, count: int, random: np.random.Generator) -> Links:
+        """See LinkSource."""
+        pairs = len(self._first)
+        pair = random.integers(0, pairs, count) if pairs else np.zeros(0, np.int64)
+        at = self._begin[pair] + (random.random(len(pair)) * self._count[pair]).astype(np.int64)
+        return make_links(
+            self._first[pair],
+            self._second[pair],
+            self._source[at],
+            self._target[at],
+            None if self._confidence is None else self._confidence[at],
+            self._device,
+        )
+
+
+class MatchLinks(PairLinks):
     """Matches of pairs of pictures, each pair alike likely.
 
     Args:
@@ -90,27 +137,14 @@ class MatchLinks:
     """
 
     def __init__(self, pairs: Sequence[PairMatches], device: torch.device) -> None:
-        self._device = device
-        self._first = np.array([p.first for p in pairs], np.int64)
-        self._second = np.array([p.second for p in pairs], np.int64)
-        self._count = np.array([len(p.source) for p in pairs], np.int64)
-        self._begin = np.concatenate([[0], np.cumsum(self._count)[:-1]]).astype(np.int64)
         none = np.zeros((0, 2), np.float32)
-        self._source = np.concatenate([none, *(p.source for p in pairs)])
-        self._target = np.concatenate([none, *(p.target for p in pairs)])
-
-    def draw(self, count: int, random: np.random.Generator) -> Links:
-        """See LinkSource."""
-        pairs = len(self._first)
-        pair = random.integers(0, pairs, count) if pairs else np.zeros(0, np.int64)
-        match = self._begin[pair] + (random.random(len(pair)) * self._count[pair]).astype(np.int64)
-        return make_links(
-            self._first[pair],
-            self._second[pair],
-            self._source[match],
-            self._target[match],
-            None,
-            self._device,
+        super().__init__(
+            np.array([p.first for p in pairs], np.int64),
+            np.array([p.second for p in pairs], np.int64),
+            np.concatenate([none, *(p.source for p in pairs)]),
+            np.concatenate([none, *(p.target for p in pairs)]),
+            np.array([len(p.source) for p in pairs], np.int64),
+            device,
         )
 
 

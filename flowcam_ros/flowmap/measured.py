@@ -35,10 +35,13 @@ class MeasuredDepths:
     Attributes:
         inverse_depth: (m,) 1/m; 0 where nothing is known.
         information: (m,) inverse variance; 0 there.
+        excess: factor by which squared errors exceed the variances the depth came with;
+            at least 1.
     """
 
     inverse_depth: Float[np.ndarray, ' m']
     information: Float[np.ndarray, ' m']
+    excess: float
 
 
 def measured_depths(store: FrameStore, polished: Polished) -> MeasuredDepths:
@@ -69,11 +72,11 @@ def measured_depths(store: FrameStore, polished: Polished) -> MeasuredDepths:
         off[at] = np.square(told - ratio * expected) / variance[at]
     known = np.isfinite(variance)
     if not known.any():
-        return MeasuredDepths(inverse, np.zeros(len(tracks)))
+        return MeasuredDepths(inverse, np.zeros(len(tracks)), 1.0)
     excess = max(1.0, float(np.median(off[known])) / _MEDIAN_CHI2)
     known &= off < _MAX_CHI2 * excess
     information = np.where(known, 1.0 / (variance * excess * _alike(tracks, known, store)), 0.0)
-    return MeasuredDepths(np.where(known, inverse, 0.0), information)
+    return MeasuredDepths(np.where(known, inverse, 0.0), information, excess)
 
 
 def _alike(

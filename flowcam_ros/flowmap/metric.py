@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from flowcam_ros.flowmap.frame_store import FrameStore
-from flowcam_ros.flowmap.path_scale import scale_from_path
+from flowcam_ros.flowmap.path_scale import KnownPath, scale_from_path
 from flowcam_ros.flowmap.polish import Polished
 from flowcam_ros.flowmap.scale import (
     DepthSamples,
@@ -19,7 +19,7 @@ from flowcam_ros.geometry.trajectory import Trajectory
 
 
 def to_metres(
-    store: FrameStore, polished: Polished, known: Trajectory | None
+    store: FrameStore, polished: Polished, known: KnownPath | None
 ) -> tuple[Polished, MetricScale | None]:
     """Return the result in metres, and the scale; measured depth tells it before a known path.
 
@@ -28,7 +28,7 @@ def to_metres(
     Args:
         store: the frames, with measured depth if there is any.
         polished: poses, lens and points in any unit.
-        known: path in metres of something that the camera is fixed to, or None.
+        known: path in metres, or None.
     """
     scale = None
     if store.index.depth_source:

@@ -13,17 +13,17 @@ from flowcam_ros.flowmap.bundle_problem import BundleProblem, BundleState, LensP
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.measured import MeasuredDepths, measured_depths
 from flowcam_ros.flowmap.metric import to_metres
+from flowcam_ros.flowmap.path_scale import KnownPath
 from flowcam_ros.flowmap.polish import OnPolish, Polished, from_first_camera, result_of
 from flowcam_ros.flowmap.polish_config import PolishConfig
 from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.flowmap.track_depth import charts_at, observations_of
-from flowcam_ros.geometry.trajectory import Trajectory
 
 
 def in_metres(
     store: FrameStore,
     polished: Polished,
-    known: Trajectory | None,
+    known: KnownPath | None,
     prior: LensPrior,
     config: PolishConfig,
     on_step: OnPolish,

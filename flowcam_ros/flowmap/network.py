@@ -72,7 +72,10 @@ class DepthNetwork(nn.Module):
         for up, finer in zip(self.up, levels[-2::-1], strict=True):
             x = functional.interpolate(x, size=finer.shape[-2:], mode='bilinear')
             x = up(torch.cat([x, finer], 1))
-        return functional.pixel_shuffle(self.depth(x), 2)[:, 0], self.features(x)
+        # halves would tell depth to one percent only
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            return functional.pixel_shuffle(self.depth(x), 2)[:, 0], self.features(x)
 
 
 class MatchWeights(nn.Module):

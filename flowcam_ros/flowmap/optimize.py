@@ -17,8 +17,8 @@ from torch import Tensor
 
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.chunks import ChunkRunner
-from flowcam_ros.flowmap.depth_model import DepthModel
-from flowcam_ros.flowmap.depth_targets import TwoViewTargets
+from flowcam_ros.flowmap.depth_model import SceneDepth
+from flowcam_ros.flowmap.depth_targets import Targets
 from flowcam_ros.flowmap.descent import Descent, Stateful
 from flowcam_ros.flowmap.descent_parts import AdamMoments, BestState, RandomState, Trained
 from flowcam_ros.flowmap.edges import EdgeLinks
@@ -29,7 +29,8 @@ from flowcam_ros.flowmap.losses import link_loss
 from flowcam_ros.flowmap.maps import Maps
 from flowcam_ros.flowmap.network import MatchWeights
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
-from flowcam_ros.flowmap.pose_tree import HeldTree, PoseTree, chained, relative_poses
+from flowcam_ros.flowmap.pose_models import PoseModel
+from flowcam_ros.flowmap.pose_tree import PoseTree
 from flowcam_ros.flowmap.step_report import OnStep, StepReport
 
 _WARM_UP = 10
@@ -46,15 +47,17 @@ class FlowMapScene:
         model: depth of the frames.
         trust: in correspondences; None trusts all alike.
         focal: the focal length.
-        edges: candidate pairs for poses.
+        edges: candidate pairs for poses and the focal length.
+        poses: of the frames.
         sources: what links are drawn from, by name, with the weight of their loss.
         size: width and height of the tracking pictures.
     """
 
-    model: DepthModel
+    model: SceneDepth
     trust: MatchWeights | None
     focal: FocalModel
     edges: EdgeLinks
+    poses: PoseModel
     sources: dict[str, tuple[LinkSource, float]]
     size: tuple[int, int]
 
@@ -87,12 +90,17 @@ class Optimizer:
         self._runner = ChunkRunner(scene.model, config.chunk, config.held, workers, scene.size)
         self._delta = config.robust_share * math.sqrt(scene.size[0] * scene.size[1])
 
-    def fit_depth(self, targets: TwoViewTargets) -> None:
-        """Fit the depth model to depth that is known."""
+    def fit_depth(self, targets: Targets, name: str = 'depth') -> None:
+        """Fit the depth model to depth that is known.
+
+        Args:
+            targets: what is known.
+            name: of this stage; each has another.
+        """
         steps = self._config.start_steps
         parameters = self._scene.model.parameters()
         adam = torch.optim.Adam(parameters, lr=self._config.start_rate)
-        stage = self._descent.stage('depth', self._parts(adam))
+        stage = self._descent.stage(name, self._parts(adam))
         for step in stage.left(steps):
             _set_rate(adam, step, steps)
             adam.zero_grad(set_to_none=True)
@@ -102,29 +110,29 @@ class Optimizer:
             loss.backward()
             chunked.backward()
             adam.step()
-            stage.tell(_report('depth', step, steps, {'depth': loss}, None))
+            stage.tell(_report(name, step, steps, {'depth': loss}, None))
 
     def fit_flow(self) -> None:
         """Minimise the loss of flow, tracks and matches; the best state is kept."""
         scene, config = self._scene, self._config
         adam = torch.optim.Adam(self._parameter_groups())
-        best, tree = BestState(), HeldTree()
-        parts = {**self._parts(adam), 'focal': scene.focal, 'best': best, 'tree': tree}
+        best = BestState()
+        parts = {**self._parts(adam), 'focal': scene.focal, 'best': best, 'poses': scene.poses}
         stage = self._descent.stage('flow', parts)
         if not stage.begun:
-            tree.tree = self._tree(self._runner.frozen())
+            self._plan(self._runner.frozen())
         focal_pairs = self._focal_pairs()
         for step in stage.left(config.steps):
             if best.steps_since(step - 1) > config.patience:
                 break
             if step == config.steps // 2:
                 scene.focal.regress(config.steps // 10)
-                tree.tree = self._tree(self._runner.frozen())
+                self._plan(self._runner.frozen())
             _set_rate(adam, step, config.steps)
             adam.zero_grad(set_to_none=True)
             chunked = self._runner.run()
             lens = scene.focal.lens(chunked.maps, focal_pairs, scene.trust)
-            poses = self.poses(chunked.maps, lens, tree.tree)
+            poses = scene.poses.poses(chunked.maps, lens, scene.trust)
             losses = self._losses(chunked.maps, lens, poses)
             loss = torch.stack(list(losses.values())).sum()
             loss.backward()
@@ -137,23 +145,14 @@ class Optimizer:
             scene.focal.regress(1)
             stage.close()
 
-    def poses(self, maps: Maps, lens: Lens, tree: PoseTree) -> Float[Tensor, 'f 4 4']:
-        """Return world_from_camera of all frames, in closed form along the tree."""
-        used = sorted({e for e in tree.edge if e >= 0})
-        place = {edge: number for number, edge in enumerate(used)}
-        fits = relative_poses(
-            self._scene.edges.subset(np.array(used)), maps, lens, self._scene.trust
-        )
-        local = [place.get(e, -1) for e in tree.edge]
-        return chained(PoseTree(tree.order, tree.parent, local, tree.down), fits, len(local))
-
     @torch.no_grad()
     def result(self) -> tuple[Maps, Lens, PoseTree, Float[Tensor, 'f 4 4']]:
         """Return depth, lens, tree and poses as they are now."""
         maps = self._runner.frozen()
-        tree = self._tree(maps)
-        lens = self._scene.focal.lens(maps, self._focal_pairs(), self._scene.trust)
-        return maps, lens, tree, self.poses(maps, lens, tree)
+        tree = self._plan(maps)
+        trust = self._scene.trust
+        lens = self._scene.focal.lens(maps, self._focal_pairs(), trust)
+        return maps, lens, tree, self._scene.poses.poses(maps, lens, trust)
 
     def _losses(self, maps: Maps, lens: Lens, poses: Float[Tensor, 'f 4 4']) -> dict[str, Tensor]:
         parts = {}
@@ -163,10 +162,10 @@ class Optimizer:
         return parts
 
     @torch.no_grad()
-    def _tree(self, maps: Maps) -> PoseTree:
+    def _plan(self, maps: Maps) -> PoseTree:
         scene = self._scene
         lens = scene.focal.lens(maps, self._focal_pairs(), scene.trust)
-        return scene.edges.tree(maps, lens, scene.trust)
+        return scene.poses.plan(maps, lens, scene.trust)
 
     def _focal_pairs(self) -> Links:
         """Return the links of the pairs that tell the focal length."""
@@ -185,15 +184,17 @@ class Optimizer:
         groups: list[dict[str, object]] = [{'params': scene.model.parameters(), 'lr': config.rate}]
         if scene.trust is not None:
             groups.append({'params': list(scene.trust.parameters()), 'lr': config.rate})
-        if scene.focal.parameters():
-            groups.append({'params': scene.focal.parameters(), 'lr': config.rate})
+        for parameters in (scene.focal.parameters(), scene.poses.parameters()):
+            if parameters:
+                groups.append({'params': parameters, 'lr': config.rate})
         return groups
 
     @property
     def _state(self) -> list[Tensor]:
         scene = self._scene
         trust = list(scene.trust.parameters()) if scene.trust is not None else []
-        return [*scene.model.parameters(), *trust, *scene.focal.parameters()]
+        own = [*scene.focal.parameters(), *scene.poses.parameters()]
+        return [*scene.model.parameters(), *trust, *own]
 
 
 def _report(

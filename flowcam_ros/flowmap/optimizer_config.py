@@ -35,6 +35,9 @@ class OptimizerConfig:
         ge=0.0001,
         le=0.1,
     )
+    flow_weight: float = option(
+        0.3, 'Weight of the loss of dense flow; 0 computes none.', ge=0.0, le=1000.0
+    )
     track_weight: float = option(1.0, 'Weight of the loss of point tracks.', ge=0.0, le=1000.0)
     match_weight: float = option(1.0, 'Weight of the loss of matched pairs.', ge=0.0, le=1000.0)
     chunk: int = option(

@@ -33,9 +33,9 @@ _MIN_WAY_M = 0.10
 _MAX_POSES, _MIN_POSES = 300, 6
 # Lengths of the compared motions, in parts of the number of poses.
 _SPANS = (0.03, 0.1, 0.3)
-# Nothing is known of the camera's place on the body but that robots are about so large, m; it
-# holds against this much error of a motion, m.
-_BODY_M, _ERROR_M = 1.0, 0.01
+# Where nothing is known of the camera's place on the body, robots are about so large, m. What is
+# known of it holds against this much error of a motion, m.
+BODY_M, _ERROR_M = 1.0, 0.01
 # Odometry is off by this share of the way, however long that is: wheels slip and their size is not
 # known better, and visual odometry drifts in scale. The path itself cannot tell.
 _DRIFT = 0.02
@@ -66,14 +66,30 @@ class _Motions:
     camera_vector: Vectors
 
 
-def scale_from_path(reconstructed: Trajectory, known: Trajectory) -> MetricScale:
+@dataclass(frozen=True)
+class KnownPath:
+    """A path whose lengths are metres.
+
+    Attributes:
+        path: of something the camera is fixed to, by the clock of its pictures.
+        away_m: how far from the camera that may be, m.
+    """
+
+    path: Trajectory
+    away_m: float = BODY_M
+
+
+def scale_from_path(reconstructed: Trajectory, known: KnownPath) -> MetricScale:
     """Return the scale that makes the motions of the camera those of a known body.
+
+    On a circle, a camera far out on the body moves like one on a wider circle: there the scale is
+    as sure as the camera's place on the body is known.
 
     Args:
         reconstructed: of the camera, in units of the reconstruction.
-        known: in metres, of something the camera is fixed to, by the same clock.
+        known: what it is fixed to.
     """
-    poses, inside = interpolated(known, reconstructed.stamps_ns, _MAX_GAP_NS)
+    poses, inside = interpolated(known.path, reconstructed.stamps_ns, _MAX_GAP_NS)
     index = np.flatnonzero(inside)
     if len(index) < _MIN_POSES:
         return _refused(f'only {len(index)} frames lie within the known path')
@@ -88,8 +104,7 @@ def scale_from_path(reconstructed: Trajectory, known: Trajectory) -> MetricScale
     if not np.ptp(camera[:, :3, 3], axis=0).any():
         return _refused('the reconstructed camera does not move')
     motions = _motions(body, camera)
-    values, formal = _fitted(motions, _start(motions))
-    sigma = math.hypot(formal, _DRIFT)
+    values, sigma = _fitted(motions, _start(motions), known.away_m)
     return told_scale(_SOURCE, float(values[0]), sigma)
 
 
@@ -137,7 +152,7 @@ def _start(motions: _Motions) -> Float[np.ndarray, ' 7']:
 
 
 def _fitted(
-    motions: _Motions, start: Float[np.ndarray, ' 7']
+    motions: _Motions, start: Float[np.ndarray, ' 7'], away_m: float
 ) -> tuple[Float[np.ndarray, ' 7'], float]:
     """Return scale and place of the camera that explain motions, and sigma of the log scale."""
     # errors of a path add up like steps of a random walk
@@ -150,7 +165,7 @@ def _fitted(
         place = values[4:]
         lengths = turn @ place - place + way - math.exp(values[0]) * motions.camera_way @ on_body
         angles = (vector - motions.camera_vector @ on_body) * unit
-        prior = place * (_ERROR_M / _BODY_M)
+        prior = place * (_ERROR_M / away_m)
         return np.concatenate([(lengths * weight).ravel(), (angles * weight).ravel(), prior])
 
     fit = least_squares(residuals, start)
@@ -158,7 +173,13 @@ def _fitted(
         # of translations: rotations are often known far better
         noise = 1.4826 * float(np.median(np.abs(fit.fun[: way.size]))) + 1e-9
         fit = least_squares(residuals, fit.x, loss='soft_l1', f_scale=2.0 * noise)
-    return fit.x, _formal(np.asarray(fit.jac), motions.first, motions.last, noise)
+    jacobian = np.asarray(fit.jac)
+    normal = jacobian.T @ jacobian
+    # an error that does not average out counts so much more as the other unknowns can hide it
+    hidden = math.sqrt(max(float(normal[0, 0] * np.linalg.pinv(normal)[0, 0]), 1.0))
+    return fit.x, math.hypot(
+        _formal(jacobian, motions.first, motions.last, noise), _DRIFT * hidden
+    )
 
 
 def _formal(

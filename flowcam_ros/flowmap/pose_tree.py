@@ -124,7 +124,14 @@ def chained(tree: PoseTree, fits: RigidFit, frames: int) -> Float[Tensor, 'f 4 4
 
 def as_transforms(fits: RigidFit) -> Float[Tensor, '*e 4 4']:
     """Return rotations and translations as 4x4 matrices."""
-    upper = torch.cat([fits.rotation, fits.translation.unsqueeze(-1)], -1)
+    return transforms(fits.rotation, fits.translation)
+
+
+def transforms(
+    rotation: Float[Tensor, '*e 3 3'], translation: Float[Tensor, '*e 3']
+) -> Float[Tensor, '*e 4 4']:
+    """Return the 4x4 matrices of rotations and translations."""
+    upper = torch.cat([rotation, translation.unsqueeze(-1)], -1)
     return torch.cat([upper, _last_row(upper)], -2)
 
 

@@ -16,6 +16,7 @@ from flowcam_ros.errors import SequenceError
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
+from flowcam_ros.flowmap.depth_start import check_start
 from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
@@ -32,6 +33,8 @@ from flowcam_ros.flowmap.kept_frames import (
 from flowcam_ros.flowmap.memory_model import Recording
 from flowcam_ros.flowmap.memory_plan import plan_memory
 from flowcam_ros.flowmap.metric_polish import in_metres
+from flowcam_ros.flowmap.online_path import OnlinePath, TrackedFrames
+from flowcam_ros.flowmap.path_scale import KnownPath
 from flowcam_ros.flowmap.placing import PlacedFrame
 from flowcam_ros.flowmap.polish import Polished
 from flowcam_ros.flowmap.polish_stage import polish_flow, prior_of
@@ -49,7 +52,6 @@ from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.flowmap.window_stage import optimise_windows
 from flowcam_ros.flowmap.windows import thinned
 from flowcam_ros.geometry.frame import Frame
-from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.odometry.device import choose_device, use_threads
 
 _MIN_FRAMES = 2
@@ -113,7 +115,8 @@ class Refiner:
         work: Path,
         expected: int | None,
         checkpoints: Checkpoints | None = None,
-        known_path: Trajectory | None = None,
+        known_path: KnownPath | None = None,
+        online: OnlinePath | None = None,
     ) -> Refinement:
         """Return the reconstruction of a recording.
 
@@ -125,10 +128,11 @@ class Refiner:
                 interrupted refinement of the same frames with the same options left in it is used.
             expected: number of frames, if known.
             checkpoints: where the optimisation is saved as it goes, and goes on from.
-            known_path: in metres, of something that the camera is fixed to, by the clock of the
-                frames; tells the scale where no measured depth does.
+            known_path: tells the scale where no measured depth does.
+            online: path by the online estimator, to start from.
 
         Raises:
+            ConfigError: a network or a start that was asked for cannot be had.
             SequenceError: too few frames can be used, nothing corresponds in them, or no rigid
                 scene explains them.
             OutputError: the disk is full.
@@ -136,9 +140,13 @@ class Refiner:
         config, tell = self._config, self._listener.on_stage
         show = self._listener.on_reconstruction
         torch.manual_seed(config.seed)
+        check_start(config, online)
         frames = ToldFrames(frames, self._listener, expected)
         tell('reading')
-        store, records = self._choose(frames, work, expected)
+        seeks = config.model.start == 'online' and online is None
+        tracked = TrackedFrames(frames, config) if seeks else None
+        store, records = self._choose(tracked or frames, work, expected)
+        online = online if tracked is None else tracked.path()
         network = store.index.network
         plan = plan_memory(Recording(len(store), network.width * network.height), config)
         self._listener.on_note(plan.words(len(store)))
@@ -154,7 +162,9 @@ class Refiner:
                 'record with more overlap, or look at the pictures'
             )
         tell('optimising')
-        flow = optimise_windows(store, found, config, self._device, self._listener, checkpoints)
+        flow = optimise_windows(
+            store, found, config, self._device, self._listener, checkpoints, online
+        )
         give_memory_back()
         show(preview_of_flow(store, flow))
         tell('adjusting')
@@ -169,7 +179,8 @@ class Refiner:
         )
         show(preview_of_polished(store, polished))
         tell('depth')
-        depth = dense_maps(store, flow, polished, config, work / 'depth', self._listener.on_note)
+        note = self._listener.on_note
+        depth = dense_maps(store, flow, polished, scale, config, work / 'depth', note)
         tell('placing')
         poses = placed(frames, store, polished, config.store.max_pixels)
         source = scale.source if scale is not None and scale.factor is not None else 'none'

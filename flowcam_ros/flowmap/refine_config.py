@@ -37,7 +37,38 @@ class ModelConfig:
         'Depth by a network, or a free number for each pixel.',
         choices=('network', 'explicit'),
     )
+    poses: str = option(
+        'procrustes',
+        'Poses in closed form from depth, or free numbers for each frame started from that.',
+        choices=('procrustes', 'regressed'),
+    )
     weights: bool = option(True, 'Learn how far to trust each correspondence.')
+    start: str = option(
+        'auto',
+        'Depth to begin with: of pairs of pictures (two_views), along the path that the online '
+        'estimator finds, which needs a calibration (online), or none, where both a scene and '
+        'the same inside out are tried (flat). auto: along the path of --odometry if given, else '
+        'of pairs, else none.',
+        choices=('auto', 'two_views', 'online', 'flat'),
+    )
+    start_weights: str = option(
+        '', 'Weights that the network begins with: path of a network.safetensors of a result.'
+    )
+    depth_prior: str = option(
+        '',
+        'Folder of a depth model of Hugging Face transformers whose relief the network is fitted '
+        'to first (docs/backends.md).',
+    )
+    precision: str = option(
+        'auto',
+        'Numbers of the inner layers of the network; auto: bfloat16 on CUDA, float32 elsewhere.',
+        choices=('auto', 'float32', 'bfloat16'),
+    )
+    compile: bool = option(
+        False,
+        'Let torch compile the network; takes a minute and a compiler, and pays on CUDA with '
+        'thousands of steps.',
+    )
 
 
 @dataclass(frozen=True)

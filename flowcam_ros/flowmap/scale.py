@@ -19,6 +19,8 @@ _MAX_SIGMA = 0.2
 _SURE_DEPTH = 0.1
 _MIN_DEPTHS = 50
 _SIGMA_OF_MAD = 1.4826
+# No depth camera's unit and no baseline is known better, as a share of it.
+_CALIBRATION = 0.01
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def scale_from_depth(samples: Iterable[DepthSamples], source: str) -> MetricScal
     middle = float(np.median(logs))
     spread = _SIGMA_OF_MAD * float(np.median(np.abs(logs - middle)))
     # errors of one sensor and one scene go with all frames: more of them make it no surer
-    return told_scale(source, middle, max(spread, 1e-3))
+    return told_scale(source, middle, math.hypot(spread, _CALIBRATION))
 
 
 def _log_ratios(samples: DepthSamples) -> Float[np.ndarray, ' k']:

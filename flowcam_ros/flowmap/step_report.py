@@ -12,7 +12,8 @@ class StepReport:
     """One step of the optimisation.
 
     Attributes:
-        stage: 'depth' (fit to what is known) or 'flow'.
+        stage: 'prior' and 'depth' (fit to what is known), 'one side' and 'the other side' (of a
+            flat start), or 'flow'.
         step: counts from 1 in its stage.
         steps: of this stage.
         loss: all of it.

@@ -15,6 +15,7 @@ from flowcam_ros.flowmap.flow_stage import FlowStage, LensStart, optimise_flow, 
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.joined_windows import joined_flow
 from flowcam_ros.flowmap.memory_model import Recording, estimate
+from flowcam_ros.flowmap.online_path import OnlinePath
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.window_engine import ENGINES
@@ -31,6 +32,7 @@ def optimise_windows(
     device: torch.device,
     listener: Listener,
     checkpoints: Checkpoints | None = None,
+    path: OnlinePath | None = None,
 ) -> FlowStage:
     """Optimise all frames together if they are few enough, else window by window.
 
@@ -41,6 +43,7 @@ def optimise_windows(
         device: where to compute.
         listener: told what goes on; may raise to cancel.
         checkpoints: where the work is saved as it goes, and goes on from.
+        path: by the online estimator, to start from; None starts from two views.
 
     Raises:
         SequenceError: no pair has parallax, so there is no depth to find, or no two windows have
@@ -49,8 +52,8 @@ def optimise_windows(
     start = start_lens(store.index.tracking, found, config, listener.on_note)
     windows = windows_of(len(store), config.windows.frames, config.windows.overlap)
     if len(windows) == 1:
-        return optimise_flow(start, store, found, config, device, listener, checkpoints)
-    jobs = _jobs(windows, store, found, start, config, checkpoints)
+        return optimise_flow(start, store, found, config, device, listener, checkpoints, path)
+    jobs = _jobs(windows, store, found, start, config, checkpoints, path)
     network = store.index.network
     longest = Recording(len(windows[0]), network.width * network.height)
     engine = ENGINES[config.windows.engine](estimate(longest, config).optimising)
@@ -101,11 +104,12 @@ def _jobs(
     start: LensStart,
     config: RefineConfig,
     checkpoints: Checkpoints | None,
+    path: OnlinePath | None,
 ) -> Iterator[WindowJob]:
     for place, frames in enumerate(windows):
         part, number = correspondences_in(found, frames)
         kept = None if checkpoints is None else checkpoints.child(f'window_{place}')
-        yield WindowJob(frames, store.part(frames), part, number, start, config, kept)
+        yield WindowJob(frames, store.part(frames), part, number, start, config, kept, path)
 
 
 def _words(frames: range) -> str:

@@ -16,6 +16,7 @@ from flowcam_ros.flowmap.dense_stage import aligned
 from flowcam_ros.flowmap.flow_stage import LensStart, optimise_flow
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.free_memory import give_memory_back
+from flowcam_ros.flowmap.online_path import OnlinePath
 from flowcam_ros.flowmap.polish_stage import polish_flow, prior_of
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.refine_config import RefineConfig
@@ -37,6 +38,7 @@ class WindowJob:
         start: lens to begin with.
         config: all options.
         checkpoints: where the optimisation is saved as it goes, and goes on from.
+        path: by the online estimator, to start from; None starts from two views.
     """
 
     frames: range
@@ -46,6 +48,7 @@ class WindowJob:
     start: LensStart
     config: RefineConfig
     checkpoints: Checkpoints | None = None
+    path: OnlinePath | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ def work_on(job: WindowJob, listener: Listener) -> WindowResult:
     config, store = job.config, job.store
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
-    flow = optimise_flow(job.start, store, job.found, config, device, listener, job.checkpoints)
+    flow = optimise_flow(
+        job.start, store, job.found, config, device, listener, job.checkpoints, job.path
+    )
     give_memory_back()
     tracks, kept = tracks_of(joined(job.found.followed, job.found.matched), flow.reached)
     prior = prior_of(flow.lens, store.index.tracking, config)

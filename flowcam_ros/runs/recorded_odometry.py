@@ -4,16 +4,27 @@
 from __future__ import annotations
 
 from flowcam_ros.export.bag import RecordedOdometry
-from flowcam_ros.flowmap.path_scale import scale_from_path
+from flowcam_ros.flowmap.path_scale import KnownPath, scale_from_path
 from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.geometry.trajectory import Trajectory
 from flowcam_ros.sequences.sequence import Sequence, WithOdometry
 
+# So well the place of a camera on its robot is known.
+_MOUNTED_M = 0.02
 
-def known_path(sequence: Sequence) -> Trajectory | None:
-    """Return the path of the robot's body in metres, if the recording's own odometry tells it."""
+
+def known_path(sequence: Sequence) -> KnownPath | None:
+    """Return the path in metres that the recording's own odometry tells, if there is one.
+
+    That of the camera where its place on the body is known, else that of the body.
+    """
     known = sequence.odometry() if isinstance(sequence, WithOdometry) else None
-    return None if known is None else known.path
+    if known is None:
+        return None
+    if known.body_from_camera is None:
+        return KnownPath(known.path)
+    poses = known.path.world_from_camera @ known.body_from_camera
+    return KnownPath(Trajectory(known.path.stamps_ns, poses), _MOUNTED_M)
 
 
 def recorded_odometry(
@@ -27,12 +38,11 @@ def recorded_odometry(
     known = sequence.odometry() if isinstance(sequence, WithOdometry) else None
     if known is None or known.body_from_camera is None:
         return None
-    metres = 1.0
+    poses = known.path.world_from_camera @ known.body_from_camera
     if reconstruction.scale_source == 'none':
-        factor = scale_from_path(reconstruction.trajectory, known.path).factor
+        path = KnownPath(Trajectory(known.path.stamps_ns, poses.copy()), _MOUNTED_M)
+        factor = scale_from_path(reconstruction.trajectory, path).factor
         if factor is None:
             return None
-        metres = factor
-    poses = known.path.world_from_camera @ known.body_from_camera
-    poses[:, :3, 3] /= metres
+        poses[:, :3, 3] /= factor
     return RecordedOdometry(known.frame, Trajectory(known.path.stamps_ns, poses))

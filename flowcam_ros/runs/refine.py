@@ -16,10 +16,14 @@ from flowcam_ros.correspondence.cache import Cache, CacheChain
 from flowcam_ros.export.atomic import new_folder
 from flowcam_ros.export.bag import RecordedOdometry
 from flowcam_ros.export.json_file import plain, write_json
+from flowcam_ros.export.network import NETWORK, write_network
 from flowcam_ros.export.reconstruction import WrittenFiles, write_reconstruction
+from flowcam_ros.export.rerun_recording import find_rerun
 from flowcam_ros.flowmap.evidence import Level, Verdict
+from flowcam_ros.flowmap.online_path import OnlinePath
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.refine import Refinement, Refiner
+from flowcam_ros.runs.online_start import read_online_path
 from flowcam_ros.runs.recorded_odometry import known_path, recorded_odometry
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.refine_log import RefineLog
@@ -76,8 +80,11 @@ def refine_recording(
     Raises:
         FlowcamError: the input cannot be used, or the output not be written.
     """
+    if config.export.rerun:
+        find_rerun()  # a long work shall not end in its absence
     if config.intrinsics.mode == 'unknown':
         options = dataclasses.replace(options, assume_camera=True)
+    online = read_online_path(config.odometry)
     sequence = open_sequence(source, options)
     cache = open_cache(config.cache)
     with (
@@ -85,7 +92,7 @@ def refine_recording(
         new_folder(output) as folder,
     ):
         log = RefineLog(listener, resumed=keeping is not None and keeping.resume)
-        refinement = _refined(sequence, kept or Work(folder / _WORK), config, log, cache)
+        refinement = _refined(sequence, kept or Work(folder / _WORK), config, log, cache, online)
         log.on_stage('writing')
         odometry = recorded_odometry(sequence, refinement.reconstruction)
         written = write_reconstruction(
@@ -96,6 +103,7 @@ def refine_recording(
             odometry,
             progress=listener.on_note,
         )
+        _write_network(folder, config, refinement, written)
         log.close_stage()
         verdict = _write_report(folder, source, sequence, config, refinement, log, written)
         if kept is None:
@@ -120,7 +128,12 @@ def _kept_work(
 
 
 def _refined(
-    sequence: Sequence, work: Work, config: RefineRunConfig, log: RefineLog, cache: Cache | None
+    sequence: Sequence,
+    work: Work,
+    config: RefineRunConfig,
+    log: RefineLog,
+    cache: Cache | None,
+    online: OnlinePath | None,
 ) -> Refinement:
     caches = [found for found in (work.cache, cache) if found is not None]
     refiner = Refiner(config, log, CacheChain(*caches) if caches else None)
@@ -130,6 +143,7 @@ def _refined(
         sequence.expected_frames(),
         work.checkpoints,
         known_path(sequence),
+        online,
     )
 
 
@@ -160,6 +174,19 @@ def warnings(outcome: RefineOutcome) -> list[str]:
             if finding.level in (Level.WARNING, Level.BAD)
         ),
     ]
+
+
+def _write_network(
+    folder: Path, config: RefineRunConfig, refinement: Refinement, written: WrittenFiles
+) -> None:
+    if not config.export.network:
+        return
+    weights = refinement.flow.network
+    if weights is None:
+        written.left_out.append(f'{NETWORK} is not written: there is no one network of this run')
+        return
+    write_network(folder / NETWORK, weights)
+    written.files['network'] = NETWORK
 
 
 def _write_report(

@@ -34,5 +34,8 @@ class CacheConfig:
 class RefineRunConfig(RefineConfig):
     """All options of ``flowcam refine``."""
 
+    odometry: str = option(
+        '', 'Folder written by `flowcam odometry` for the same recording, to start from.'
+    )
     export: ExportConfig = group(ExportConfig)
     cache: CacheConfig = group(CacheConfig)

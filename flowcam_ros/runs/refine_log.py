@@ -100,7 +100,11 @@ class RefineLog:
         return max(0.0, float(1.0 - after / before)) if before > 0 else None
 
 
-_TITLES = {'depth': 'fit depth to two views', 'flow': 'optimise'}
+_TITLES = {
+    'prior': 'fit depth to the given network',
+    'depth': 'fit depth to matches',
+    'flow': 'optimise',
+}
 
 
 def _part(report: StepReport, *names: str) -> float:

@@ -17,6 +17,7 @@ from flowcam_ros import __version__
 from flowcam_ros.code_version import code_version
 from flowcam_ros.correspondence.cache import digest_of_file
 from flowcam_ros.odometry.device import choose_device
+from flowcam_ros.runs.online_start import TRAJECTORY
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.unfinished import unfinished_folder
 from flowcam_ros.sequences import SequenceOptions
@@ -26,7 +27,7 @@ from flowcam_ros.settings import flatten
 _SOURCES = tuple(
     f'flowcam_ros.{name}'
     for name in (
-        *('geometry', 'correspondence', 'depth', 'flowmap'),
+        *('geometry', 'correspondence', 'depth', 'odometry', 'flowmap'),
         *('sequences', 'sequences.bag', 'sequences.synthetic'),
     )
 )
@@ -62,12 +63,27 @@ def run_identity(
                 for name, value in read.items()
                 if value is not None
             },
+            **{
+                name: f'content {digest_of_file(file)[:12]}'
+                for name, file in _started_from(config).items()
+            },
         },
         'options': {
             **{k: v for k, v in flatten(config).items() if not k.startswith(_FREE)},
             'device': choose_device(config.device).type,
         },
     }
+
+
+def _started_from(config: RefineRunConfig) -> dict[str, Path]:
+    """Return the files by whose content a start is given, by the option that names them."""
+    files = {
+        'odometry': config.odometry and Path(config.odometry, TRAJECTORY),
+        'model.start_weights': config.model.start_weights and Path(config.model.start_weights),
+        'model.depth_prior': config.model.depth_prior
+        and Path(config.model.depth_prior, 'model.safetensors'),
+    }
+    return {name: Path(file).expanduser() for name, file in files.items() if file}
 
 
 def _digest_of_input(source: str, output: Path) -> str:

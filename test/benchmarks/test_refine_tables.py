@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import refine_growth, refine_step
+from benchmarks import refine_ablation, refine_growth, refine_step
 from benchmarks.comparison import Row, as_data
 from benchmarks.refine.report import as_text
 from benchmarks.refine.score import score
 from benchmarks.refine.step_worker import StepMeter, step_config
 from flowcam_ros.errors import ConfigError, UsageError
 from flowcam_ros.export.json_file import dumps
+from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.settings import build, parse_assignments
 
 MACHINE = {
     'date': 'today',
@@ -209,3 +212,35 @@ def test_the_steps_are_those_that_are_asked_for() -> None:
         step_config('network', 12, ['nonsense=1'])
     with pytest.raises(SystemExit):
         refine_step.parse(['--steps', '9'])
+
+
+def test_every_variant_of_the_ablation_is_a_configuration() -> None:
+    for settings in refine_ablation.VARIANTS.values():
+        build(RefineConfig, parse_assignments(settings))
+
+
+def test_the_ablation_has_a_row_for_each_variant() -> None:
+    figures = refine_ablation.Figures(truth(), truth(), 55.0, 50.5, 12.3, 4.5)
+    rows = [
+        refine_ablation.as_row('room', 'default', figures, truth(), CAMERA),
+        refine_ablation.as_row('room', 'flat_start', refine_ablation.Figures(), truth(), CAMERA),
+    ]
+    text = refine_ablation.as_text(rows, MACHINE, ['a.b=1'])
+    assert len(columns(text)) == 1
+    assert '| room | default | 5 | 0.00000 | 0.00000 | +10.0 % | +1.0 % | 12 | 4 |' in text
+    assert '| room | flat_start | - | - | - |' in text
+    assert 'a.b=1' in text
+
+
+def test_the_ablation_ends_after_the_adjustment() -> None:
+    meter = refine_ablation.AblationMeter()
+    assert isinstance(meter, Listener)
+    nothing = Preview(truth(), np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
+    meter.on_stage('optimising')
+    meter.on_reconstruction(nothing)
+    meter.on_stage('adjusting')
+    assert meter.figures.descended is not None and meter.figures.adjusted is None
+    meter.on_reconstruction(nothing)
+    with pytest.raises(refine_ablation.Enough):
+        meter.on_stage('depth')
+    assert meter.figures.adjusted is not None

@@ -3,14 +3,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from exact_views import HEIGHT, WIDTH, ExactViews, lens, walk
+from safetensors.torch import save_file
 
-from flowcam_ros.flowmap.depth_model import DEPTH_MODELS, DepthModel, ExplicitDepth, NetworkDepth
+from flowcam_ros.errors import ConfigError
+from flowcam_ros.flowmap.depth_model import (
+    DEPTH_MODELS,
+    ExplicitDepth,
+    NetworkDepth,
+    SceneDepth,
+    precision_on,
+    start_network,
+)
 from flowcam_ros.flowmap.maps import Maps, bilinear
 from flowcam_ros.flowmap.network import FEATURES, DepthNetwork, MatchWeights
+from flowcam_ros.flowmap.refine_config import ModelConfig
 
 CPU = torch.device('cpu')
 
@@ -22,8 +34,8 @@ def pictures(frames: int = 3) -> torch.Tensor:
 
 @pytest.mark.parametrize('name', list(DEPTH_MODELS))
 def test_every_model_begins_with_the_same_depth_everywhere(name: str) -> None:
-    model = DEPTH_MODELS[name](pictures(), CPU)
-    assert isinstance(model, DepthModel)
+    model = DEPTH_MODELS[name](ModelConfig(), pictures(), CPU)
+    assert isinstance(model, SceneDepth)
     assert len(model) == 3
     depth, features = model.maps(slice(0, 2))
     assert depth.shape == (2, 64, 96) and not depth.any()
@@ -34,7 +46,7 @@ def test_every_model_begins_with_the_same_depth_everywhere(name: str) -> None:
 @pytest.mark.parametrize('name', list(DEPTH_MODELS))
 def test_every_model_learns_a_given_depth(name: str) -> None:
     torch.manual_seed(0)
-    model = DEPTH_MODELS[name](pictures(1), CPU)
+    model = DEPTH_MODELS[name](ModelConfig(), pictures(1), CPU)
     wanted = torch.linspace(-1.0, 0.5, 96).expand(1, 64, 96)
     adam = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(150):
@@ -121,3 +133,62 @@ def test_features_are_read_at_pixels_of_the_tracking_picture() -> None:
     maps = Maps(torch.zeros(1, 8, 8), features, WIDTH, HEIGHT)
     found = maps.feature(torch.tensor([0]), torch.tensor([[4 * 31 + 1.5, 100.0]]))
     assert found[0].tolist() == pytest.approx([31.0, 0.0])
+
+
+@pytest.mark.parametrize('name', list(DEPTH_MODELS))
+def test_depth_is_turned_inside_out(name: str) -> None:
+    torch.manual_seed(0)
+    model = DEPTH_MODELS[name](ModelConfig(), pictures(1), CPU)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        before = model.maps(slice(0, 1))[0].clone()
+        model.invert()
+    assert float(before.abs().max()) > 0.01
+    assert torch.allclose(model.maps(slice(0, 1))[0], -before, atol=1e-6)
+
+
+def test_halves_change_depth_little_and_its_gradient_is_whole() -> None:
+    """The way that CUDA takes, on the CPU: inner layers in bfloat16, depth in float32."""
+    torch.manual_seed(0)
+    network = DepthNetwork()
+    torch.nn.init.normal_(network.depth.weight, 0.0, 0.05)
+    found = []
+    for precision in (torch.float32, torch.bfloat16):
+        model = NetworkDepth(pictures(1), network, CPU, precision)
+        depth, features = model.maps(slice(0, 1))
+        assert depth.dtype == features.dtype == torch.float32
+        gradient = torch.autograd.grad(depth.square().mean(), model.parameters()[0])[0]
+        assert gradient.dtype == torch.float32 and bool(torch.isfinite(gradient).all())
+        found.append(depth.detach())
+    assert 0 < float((found[0] - found[1]).abs().max()) < 0.05 * float(found[0].abs().max())
+    # not only the few values that halves have between 0.5 and 1
+    assert len(found[1].unique()) > 1000
+
+
+def test_precision_follows_the_device_unless_it_is_chosen() -> None:
+    assert precision_on(ModelConfig(), CPU) is torch.float32
+    assert precision_on(ModelConfig(precision='bfloat16'), CPU) is torch.bfloat16
+    cuda = torch.device('cuda')
+    assert precision_on(ModelConfig(precision='float32'), cuda) is torch.float32
+
+
+def test_a_network_can_start_from_its_own_weights(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = DepthNetwork()
+    path = tmp_path / 'network.safetensors'
+    save_file(network.state_dict(), path)
+    found = start_network(ModelConfig(start_weights=str(path)))
+    for one, other in zip(found.parameters(), network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_weights_of_another_network_are_named(tmp_path: Path) -> None:
+    path = tmp_path / 'network.safetensors'
+    state = DepthNetwork().state_dict()
+    state['features.weight'] = torch.zeros(3, 3)
+    save_file(state, path)
+    with pytest.raises(ConfigError, match=r'model.start_weights: .*features.weight has the shape'):
+        start_network(ModelConfig(start_weights=str(path)))
+    with pytest.raises(ConfigError, match=r'model.start_weights: .* is not there'):
+        start_network(ModelConfig(start_weights=str(tmp_path / 'no')))

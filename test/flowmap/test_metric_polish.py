@@ -19,6 +19,7 @@ from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.measured import measured_depths
 from flowcam_ros.flowmap.metric import scaled
 from flowcam_ros.flowmap.metric_polish import in_metres, polish_metric
+from flowcam_ros.flowmap.path_scale import KnownPath
 from flowcam_ros.flowmap.polish import Polished, lens_prior
 from flowcam_ros.flowmap.polish_config import PolishConfig
 from flowcam_ros.geometry import se3
@@ -70,21 +71,19 @@ def result(views: ExactViews) -> Polished:
     poses[:, :3, 3] *= np.linspace(1.0, 1.06, FRAMES)[:, None]
     bent = Polished(
         torch.from_numpy(poses), views.lens, 0.0, points[shown],
-        np.arange(shown.sum()), tracks, np.zeros(len(tracks)), 1.0, 0.0, np.ones(FRAMES, bool),
+        np.flatnonzero(shown), tracks, np.zeros(len(tracks)), 1.0, 0.0, np.ones(FRAMES, bool),
     )  # fmt: skip
     return scaled(bent, 1.0 / UNIT)
 
 
-def wheels(views: ExactViews) -> Trajectory:
+def wheels(views: ExactViews) -> KnownPath:
     """Return the path of a body that carries the camera, metres."""
     mount = se3.exp(np.array([0.2, 0.0, 0.3, 0.0, 0.4, 0.0]))
     stamps = STEP_NS * np.arange(FRAMES, dtype=np.int64)
-    return Trajectory(stamps, views.poses @ mount)
+    return KnownPath(Trajectory(stamps, views.poses @ mount))
 
 
-def metric(
-    store: FrameStore, result: Polished, known: Trajectory | None, told: list | None = None
-):
+def metric(store: FrameStore, result: Polished, known: KnownPath | None, told: list | None = None):
     prior = lens_prior(result.lens, True, False, (WIDTH, HEIGHT), CONFIG)
     note = (told if told is not None else []).append
     return in_metres(store, result, known, prior, CONFIG, lambda part, *_: note(part))
@@ -169,7 +168,7 @@ def test_depth_is_believed_before_a_path(
     store: FrameStore, result: Polished, views: ExactViews
 ) -> None:
     liar = wheels(views)
-    liar.world_from_camera[:, :3, 3] *= 2.0
+    liar.path.world_from_camera[:, :3, 3] *= 2.0
     found, scale = metric(store, result, liar)
     assert scale is not None and scale.source == 'depth'
     assert length_ratio(found, views) == pytest.approx(1.0, abs=0.01)
@@ -183,7 +182,8 @@ def test_with_neither_the_unit_stays(tmp_path: Path, result: Polished, views: Ex
 def test_a_path_that_tells_nothing_says_why(
     tmp_path: Path, result: Polished, views: ExactViews
 ) -> None:
-    still = Trajectory(wheels(views).stamps_ns, np.tile(np.eye(4), (FRAMES, 1, 1)))
+    poses = np.tile(np.eye(4), (FRAMES, 1, 1))
+    still = KnownPath(Trajectory(wheels(views).path.stamps_ns, poses))
     found, scale = metric(stored(tmp_path, views, depth=False), result, still)
     assert found is result and scale is not None and scale.factor is None
     assert 'stays within' in scale.reason

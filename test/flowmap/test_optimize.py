@@ -25,6 +25,8 @@ from flowcam_ros.flowmap.links import MatchLinks, TrackLinks
 from flowcam_ros.flowmap.network import MatchWeights
 from flowcam_ros.flowmap.optimize import FlowMapScene, Optimizer
 from flowcam_ros.flowmap.optimizer_config import OptimizerConfig
+from flowcam_ros.flowmap.pose_models import POSE_MODELS
+from flowcam_ros.flowmap.refine_config import ModelConfig
 from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.flowmap.two_view import reconstruct_pairs
 
@@ -38,17 +40,23 @@ def views() -> ExactViews:
 
 
 def scene_of(
-    views: ExactViews, depth: str = 'explicit', focal: float = 300.0, log_sigma: float = 0.0
+    views: ExactViews,
+    depth: str = 'explicit',
+    focal: float = 300.0,
+    log_sigma: float = 0.0,
+    poses: str = 'procrustes',
 ) -> FlowMapScene:
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     colors = torch.from_numpy(random.integers(0, 256, (len(views.poses), 32, 64, 3), np.uint8))
     pairs = views.pairs(3)
+    edges = EdgeLinks(telling_pairs(pairs), 128, CPU)
     return FlowMapScene(
-        DEPTH_MODELS[depth](colors, CPU),
+        DEPTH_MODELS[depth](ModelConfig(), colors, CPU),
         MatchWeights() if depth == 'network' else None,
         FocalModel(views.lens.with_focal(focal), log_sigma, CPU),
-        EdgeLinks(telling_pairs(pairs), 128, CPU),
+        edges,
+        POSE_MODELS[poses](edges, len(colors), CPU),
         {
             'match': (MatchLinks(pairs, CPU), 1.0),
             'track': (TrackLinks(views.tracks(views.points(200)), CPU), 0.5),
@@ -61,8 +69,9 @@ def targets_of(views: ExactViews) -> TwoViewTargets:
     return TwoViewTargets(reconstruct_pairs(views.pairs(3), views.lens, WIDTH, 3), CPU)
 
 
-def test_depth_and_poses_are_found_from_exact_matches(views: ExactViews) -> None:
-    scene, told = scene_of(views), list[StepReport]()
+@pytest.mark.parametrize('how', ['procrustes', 'regressed'])
+def test_depth_and_poses_are_found_from_exact_matches(views: ExactViews, how: str) -> None:
+    scene, told = scene_of(views, poses=how), list[StepReport]()
     optimizer = Optimizer(scene, SHORT, told.append)
     optimizer.fit_depth(targets_of(views))
     optimizer.fit_flow()
@@ -75,7 +84,8 @@ def test_depth_and_poses_are_found_from_exact_matches(views: ExactViews) -> None
     for k in range(5):
         inverse = maps.inverse_depth(torch.full((200,), k), torch.from_numpy(pixels).float())
         ratio = factor / inverse.numpy() / views.depth(k, pixels)
-        assert np.median(np.abs(ratio - 1)) < 0.05
+        # free poses converge more slowly (the paper finds the same)
+        assert np.median(np.abs(ratio - 1)) < (0.05 if how == 'procrustes' else 0.1)
     stages = [(r.stage, r.step, r.steps) for r in told]
     assert stages[: SHORT.start_steps] == [('depth', k + 1, 40) for k in range(40)]
     assert {s for s, _, _ in stages[SHORT.start_steps :]} == {'flow'}

@@ -51,8 +51,8 @@ class World:
         poses[:, :3, 3] /= factor
         return Polished(
             poses, Lens.of_camera(self.store.index.tracking), 0.0, self.points / factor,
-            np.arange(len(self.points)), self.tracks, np.full(len(self.tracks), 0.5), 1.0, 0.0,
-            np.array(held),
+            np.arange(len(self.points)), self.tracks,
+            np.full(len(self.tracks), 0.5), 1.0, 0.0, np.array(held),
         )  # fmt: skip
 
 

@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from node_process import MOUNT, NodeProcess
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
 
@@ -245,45 +242,6 @@ def pose_of(message: Odometry) -> np.ndarray:
     return se3.from_quaternion(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
 
 
-class NodeProcess:
-    """A node as users start it, by the name of its module."""
-
-    def __init__(
-        self,
-        environment: dict[str, str],
-        log: Path,
-        *arguments: str,
-        module: str = 'odometry_node',
-        **parameters: object,
-    ) -> None:
-        command = [sys.executable, '-m', f'flowcam_ros.ros.{module}', *arguments, '--ros-args']
-        for name, value in parameters.items():
-            text = f"'{value}'" if isinstance(value, str) else str(value).lower()
-            command += ['-p', f'{name.replace("__", ".")}:={text}']
-        self._log = log
-        with log.open('w') as file:
-            self.process = subprocess.Popen(
-                command, env=environment, stdout=file, stderr=subprocess.STDOUT
-            )
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def interrupt(self, times: int = 1, timeout: float = 20.0) -> tuple[int, float]:
-        """Press Ctrl-C; return exit code and the seconds it took."""
-        begin = time.monotonic()
-        for _ in range(times):
-            self.process.send_signal(signal.SIGINT)
-            time.sleep(0.05)
-        return self.process.wait(timeout), time.monotonic() - begin
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10.0)
-
-
 @pytest.fixture(scope='session')
 def run_node(
     ros_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
@@ -308,3 +266,18 @@ def run_node(
             process.kill()
 
     return run
+
+
+@pytest.fixture(scope='module')
+def running(run_node: Callable[..., Any], recording: Recording) -> Iterator[tuple[Any, Any]]:
+    """A node that tracks, with its camera hung up on base_link; shared by the tests of a file."""
+    with run_node(depth__source='sensor', depth_rate=0.0, path_rate=10.0) as (process, probe):
+        probe.hang_up_camera('base_link', MOUNT)
+        probe.warm_up(recording)
+        yield process, probe
+
+
+@pytest.fixture
+def probe(running: tuple[Any, Any]) -> Any:
+    """What talks to that node."""
+    return running[1]

@@ -87,7 +87,7 @@ def test_a_goal_ends_in_a_result_and_files(client: Client, bag: Path, tmp_path: 
     assert status == GoalStatus.STATUS_SUCCEEDED and result.success, result.message
     assert result.output == str(output) and str(output) in result.message
     assert result.frames == FRAMES and result.verdict in ('good', 'warning', 'bad')
-    assert result.scale_source == 'none'
+    assert result.scale_source == 'odometry'
     assert result.focal_px == pytest.approx(184.8, abs=0.1)
     for name in ('trajectory.tum', 'cloud.ply', 'report.html', 'run.json', 'sparse/0'):
         assert (output / name).exists(), name

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from scipy.spatial.transform import Rotation
 from small_refinements import BODY_FROM_CAMERA, FRAMES, SEQUENCE, turned, write_small_bag
 
 from flowcam_ros.export.bag import RecordedOdometry, map_from_odom, map_from_world
+from flowcam_ros.flowmap.path_scale import scale_from_path
+from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.geometry.trajectory import Trajectory
-from flowcam_ros.runs.recorded_odometry import recorded_odometry
+from flowcam_ros.runs.recorded_odometry import known_path, recorded_odometry
 from flowcam_ros.sequences import open_sequence
-from flowcam_ros.sequences.sequence import WithOdometry
+from flowcam_ros.sequences.sequence import BodyPath, WithOdometry
 
 TURN = 0.2
 
@@ -63,9 +67,44 @@ def test_it_gets_the_unit_of_the_reconstruction(tmp_path: Path, source: str, uni
     assert found.path.path_length == pytest.approx(ours.trajectory.path_length, rel=0.01)
 
 
-def test_odometry_that_contradicts_the_pictures_gives_no_unit(bag: Path) -> None:
-    ours = dataclasses.replace(make_reconstruction(), trajectory=truth(3.0), scale_source='none')
+def test_odometry_with_too_little_in_common_gives_no_unit(bag: Path) -> None:
+    path = truth(3.0)
+    few = Trajectory(path.stamps_ns[:4], path.world_from_camera[:4])
+    ours = dataclasses.replace(make_reconstruction(), trajectory=few, scale_source='none')
     assert recorded_odometry(open_sequence(bag), ours) is None
+
+
+def test_a_heading_that_drifts_hardly_matters_where_the_mount_is_known(bag: Path) -> None:
+    known = known_path(open_sequence(bag))
+    assert known is not None and known.away_m < 0.1
+    scale = scale_from_path(truth(3.0), known)
+    assert scale.factor == pytest.approx(3.0, rel=2.5 * scale.sigma) and scale.sigma < 0.05
+
+
+def test_without_a_mount_the_path_is_that_of_the_body(bag: Path) -> None:
+    class Unmounted:
+        name = 'unmounted'
+        losses: ClassVar[list[str]] = []
+
+        def __iter__(self) -> Iterator[Frame]:
+            return iter(())
+
+        def expected_frames(self) -> int | None:
+            return None
+
+        def ground_truth(self) -> Trajectory | None:
+            return None
+
+        def odometry(self) -> BodyPath | None:
+            whole = open_sequence(bag)
+            assert isinstance(whole, WithOdometry)
+            found = whole.odometry()
+            return found and dataclasses.replace(found, body_from_camera=None)
+
+    known = known_path(Unmounted())
+    assert known is not None and known.away_m > 0.5
+    # an orbit seen from anywhere on the robot may have any size
+    assert scale_from_path(truth(3.0), known).factor is None
 
 
 def test_one_edge_shares_the_drift_between_beginning_and_end(bag: Path) -> None:
