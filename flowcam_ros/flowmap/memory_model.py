@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from flowcam_ros.flowmap.refine_config import RefineConfig
 
 # Interpreter and libraries, bytes.
-_BASE = 400e6
+_BASE = 480e6
 # A feature with its descriptor, and its place in the union of matches (one bit a frame besides).
 _FEATURE = 210.0
 # Share of the features that match in a pair of pictures, and bytes of a match.
