@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from flowcam_ros.correspondence.cache import Cache
-from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import SequenceError
+from flowcam_ros.flowmap.adjusted_tracks import tracks_to_adjust
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.dense_stage import dense_maps
@@ -48,7 +48,6 @@ from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.scale import MetricScale
-from flowcam_ros.flowmap.track_depth import of_frames
 from flowcam_ros.flowmap.window_stage import optimise_windows
 from flowcam_ros.flowmap.windows import thinned
 from flowcam_ros.geometry.frame import Frame
@@ -168,8 +167,7 @@ class Refiner:
         give_memory_back()
         show(preview_of_flow(store, flow))
         tell('adjusting')
-        tracks = thinned(joined(found.followed, found.matched), plan.thinned)
-        tracks = of_frames(tracks, flow.reached)
+        tracks = thinned(tracks_to_adjust(found, flow.reached)[0], plan.thinned)
         prior = prior_of(flow.lens, store.index.tracking, config)
         polished = polish_flow(tracks, flow, prior, config.polish, self._listener.on_polish)
         give_memory_back()

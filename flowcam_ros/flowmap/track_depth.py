@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from flowcam_ros.correspondence.tracks import Tracks, sorted_tracks
+from flowcam_ros.correspondence.tracks import Tracks
 from flowcam_ros.flowmap.bundle_problem import BundleResiduals, Charts, Observations
 from flowcam_ros.flowmap.lens import Lens
 from flowcam_ros.flowmap.maps import Maps
@@ -140,11 +140,3 @@ def in_order(tracks: Tracks) -> tuple[Tracks, Int64[np.ndarray, ' p']]:
     place = np.argsort(point, kind='stable')
     ordered = Tracks(point[place], tracks.frame[place], tracks.pixel[place], tracks.sigma[place])
     return ordered, order.astype(np.int64)
-
-
-def of_frames(tracks: Tracks, use: Bool[np.ndarray, ' f']) -> Tracks:
-    """Return what some of the frames see; points that fewer than two of them see are left out."""
-    kept = use[tracks.frame]
-    return sorted_tracks(
-        tracks.point[kept], tracks.frame[kept], tracks.pixel[kept], tracks.sigma[kept]
-    )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 
-from flowcam_ros.correspondence.tracks import joined
+from flowcam_ros.flowmap.adjusted_tracks import tracks_to_adjust
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.dense_stage import aligned
@@ -21,7 +21,6 @@ from flowcam_ros.flowmap.polish_stage import polish_flow, prior_of
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.window_relation import WindowPoints
-from flowcam_ros.flowmap.windows import tracks_of
 from flowcam_ros.odometry.device import choose_device
 
 
@@ -92,7 +91,7 @@ def work_on(job: WindowJob, listener: Listener) -> WindowResult:
         job.start, store, job.found, config, device, listener, job.checkpoints, job.path
     )
     give_memory_back()
-    tracks, kept = tracks_of(joined(job.found.followed, job.found.matched), flow.reached)
+    tracks, kept = tracks_to_adjust(job.found, flow.reached)
     prior = prior_of(flow.lens, store.index.tracking, config)
     polished = polish_flow(tracks, flow, prior, config.polish, listener.on_polish)
     maps, _ = aligned(flow.maps, polished)

@@ -35,14 +35,14 @@ def windows_of(frames: int, most: int, overlap: float) -> list[range]:
 
 
 def tracks_of(
-    tracks: Tracks, use: Bool[np.ndarray, ' f']
+    tracks: Tracks, use: Bool[np.ndarray, ' m']
 ) -> tuple[Tracks, Int64[np.ndarray, ' p']]:
-    """Return what some frames see of points that at least two of them see.
+    """Return some of the observations, as far as at least two of them are of the same point.
 
     Returns:
         The tracks, their points numbered anew, and the old number of each.
     """
-    kept = np.flatnonzero(use[tracks.frame])
+    kept = np.flatnonzero(use)
     seen = np.bincount(tracks.point[kept], minlength=tracks.points)
     kept = kept[seen[tracks.point[kept]] > 1]
     number, point = np.unique(tracks.point[kept], return_inverse=True)
@@ -85,5 +85,5 @@ def correspondences_in(
 def _tracks_in(tracks: Tracks, frames: range) -> tuple[Tracks, Int64[np.ndarray, ' p']]:
     use = np.zeros(max(frames.stop, int(tracks.frame.max(initial=-1)) + 1), bool)
     use[frames.start : frames.stop] = True
-    part, number = tracks_of(tracks, use)
+    part, number = tracks_of(tracks, use[tracks.frame])
     return dataclasses.replace(part, frame=part.frame - frames.start), number

@@ -22,7 +22,6 @@ from flowcam_ros.flowmap.track_depth import (
     hosts,
     in_order,
     observations_of,
-    of_frames,
     placed_points,
     selected,
 )
@@ -203,13 +202,6 @@ def test_what_does_not_hold_is_found(views: ExactViews, points: np.ndarray) -> N
     assert good.points == len(old) == kept.point.sum() - 0
     assert np.array_equal(np.unique(bad.point[kept.observation]), old)
     assert np.array_equal(old[good.point], bad.point[kept.observation])
-
-
-def test_tracks_of_some_frames(tracks: Tracks) -> None:
-    use = np.array([True, False, True, False, False, False])
-    some = of_frames(tracks, use)
-    assert set(some.frame.tolist()) == {0, 2}
-    assert (np.bincount(some.point) == 2).all()
 
 
 def test_tracks_are_ordered_by_the_frames_that_see_them(views: ExactViews, tracks: Tracks) -> None:

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from flowcam_ros.cli.refine_progress import StageLines
-from flowcam_ros.correspondence.tracks import joined
 from flowcam_ros.errors import ConfigError, SequenceError
 from flowcam_ros.evaluation.metrics import trace_normalised_error
 from flowcam_ros.flowmap import window_engine
+from flowcam_ros.flowmap.adjusted_tracks import tracks_to_adjust
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences, find_correspondences
 from flowcam_ros.flowmap.flow_stage import FlowStage, optimise_flow, start_lens
@@ -78,7 +78,7 @@ class Orbit:
 
     def adjusted(self, flow: FlowStage) -> float:
         """Return the normalised error of the path after the last adjustment."""
-        tracks = joined(self.found.followed, self.found.matched)
+        tracks, _ = tracks_to_adjust(self.found, flow.reached)
         polished = polish_flow(
             tracks,
             flow,

@@ -48,7 +48,7 @@ def window_points(
         world: world_from_window.
     """
     use = np.isin(np.arange(len(views.poses)), frames)
-    part, number = tracks_of(tracks, use)
+    part, number = tracks_of(tracks, use[tracks.frame])
     part = dataclasses.replace(part, frame=part.frame - frames.start)
     back = inverse(world)
     return WindowPoints(
