@@ -23,7 +23,7 @@ def tracks_to_adjust(
     they are registered to the same patch: weighted as what they are not, independent, such points
     pull the adjustment towards small errors between neighbours that add up along the way. Matched
     points reach across. Where there are enough of them the adjustment is better, and twice as
-    fast, without the others (measured with pictures of a drone, a car, a phone, and by hand); where
+    fast, without the others (measured with a drone, a car, a phone, and by hand); where the
     texture is too weak to match, followed points are all there is.
 
     Args:
