@@ -29,6 +29,14 @@ class SequenceError(FlowcamError):
     """An input sequence cannot be read."""
 
 
+class DivergenceError(FlowcamError):
+    """An optimisation ran away: its numbers are none any more."""
+
+
+class UnavailableError(FlowcamError):
+    """What is needed beside the input and the options is not there, and may be there later."""
+
+
 class OutputError(FlowcamError):
     """A result cannot be written, or would overwrite an earlier one."""
 

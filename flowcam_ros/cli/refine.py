@@ -146,13 +146,13 @@ def refine(
         max_time_difference_s=max_time_difference,
         strict=strict,
     )
-    kept_in = '' if no_cache else None if cache is None else str(cache)
     resolved = resolve_refine_config(
         config,
         assign or (),
         {
             '--intrinsics': None if intrinsics is None else intrinsics.value,
-            '--cache': kept_in,
+            '--cache': None if cache is None else str(cache),
+            '--no-cache': '' if no_cache else None,
             '--odometry': None if odometry is None else str(odometry),
             '--memory-gb': memory_gb,
             '--engine': None if engine is None else engine.value,

@@ -16,6 +16,8 @@ from flowcam_ros.settings import build, parse_assignments
 _FLAGS = {
     '--intrinsics': 'intrinsics.mode',
     '--cache': 'cache.folder',
+    '--no-cache': 'cache.folder',
+    '--odometry': 'odometry',
     '--memory-gb': 'memory_gb',
     '--engine': 'windows.engine',
     '--rerun': 'export.rerun',
@@ -47,6 +49,6 @@ def resolve_refine_config(
         name = _FLAGS[flag]
         other = assigned.get(name, value)
         if other != value:
-            raise UsageError(f'{flag} {value} and --set {name}={other} contradict')
+            raise UsageError(f'{flag} {value}'.rstrip() + f' and --set {name}={other} contradict')
         values[name] = value
     return build(RefineRunConfig, values)

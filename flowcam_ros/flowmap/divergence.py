@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from flowcam_ros.errors import FlowcamError
+from flowcam_ros.errors import DivergenceError
 
 
 @contextmanager
@@ -16,12 +16,12 @@ def divergence_told() -> Iterator[None]:
     """Turn the failure of a decomposition, which numbers without bounds cause, into a sentence.
 
     Raises:
-        FlowcamError: it failed.
+        DivergenceError: it failed.
     """
     try:
         yield
     except torch.linalg.LinAlgError as error:
-        raise FlowcamError(
+        raise DivergenceError(
             'the optimisation diverged: its depth and poses are no numbers any more. Lower '
             'optimizer.rate and optimizer.start_rate'
         ) from error

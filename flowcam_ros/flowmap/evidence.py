@@ -71,6 +71,8 @@ class Evidence:
         scale_source: 'depth', 'stereo', 'odometry', or 'none'.
         scale_sigma: standard deviation of the scale, as a share of it.
         scale_problem: why what could have told the scale does not; '' if nothing could.
+        windows_left_out: parts of a long recording that are not in the result, and why, as
+            sentences.
         memory_limited: whether the memory budget made the work smaller than asked for.
     """
 
@@ -94,4 +96,5 @@ class Evidence:
     scale_source: str | None = None
     scale_sigma: float | None = None
     scale_problem: str = ''
+    windows_left_out: tuple[str, ...] = ()
     memory_limited: bool = False

@@ -54,6 +54,9 @@ class FlowStage:
         reached: (f,) False for frames that correspond to none of the others.
         lens_search: how the lens was found; None if it was given.
         network: weights of the depth network, by name; None without one.
+        inverted_loss_ratio: loss of the start turned inside out over that of the one that was
+            kept; None where depth was known.
+        left_out: windows that are not in it, and why, as sentences.
     """
 
     maps: Maps
@@ -62,6 +65,8 @@ class FlowStage:
     reached: np.ndarray
     lens_search: LensSearch | None
     network: Mapping[str, Tensor] | None = None
+    inverted_loss_ratio: float | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ def optimise_flow(
         ConfigError: a given network cannot be used.
         SequenceError: no pair has parallax, so there is no depth to find; or the path does not
             fit.
-        FlowcamError: the optimisation diverged.
+        DivergenceError: the optimisation diverged.
     """
     targets = depth_targets(store, found, start.lens, config, path, device, listener.on_note)
     sources = _sources(store, found, config, device, listener)
@@ -142,11 +147,12 @@ def optimise_flow(
     optimizer = Optimizer(
         scene, config.optimizer, listener.on_step, workers, config.seed, checkpoints
     )
+    ratio = None
     with divergence_told():
         for name, known in targets.items():
             optimizer.fit_depth(known, name)
         if 'depth' not in targets:
-            take_better_side(
+            ratio = take_better_side(
                 scene, scene_of, config.optimizer, listener.on_step, workers, config.seed
             )
         optimizer.fit_flow()
@@ -160,6 +166,7 @@ def optimise_flow(
         reached,
         start.search,
         scene.model.weights(),
+        ratio,
     )
 
 

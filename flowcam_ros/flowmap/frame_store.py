@@ -131,9 +131,21 @@ class FrameStore:
         path = self._folder / name
         try:
             return np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             reason = error.strerror if isinstance(error, OSError) else 'it is damaged'
-            raise OutputError(f'{path}: cannot be read back ({reason})') from error
+            raise OutputError(
+                f'{path}: cannot be read back ({reason}); delete {self._folder} to read the '
+                'frames anew'
+            ) from error
+
+
+def masked_share(store: FrameStore) -> float:
+    """Return which share of the pixels of all frames masks hide."""
+    hidden = 0.0
+    for index in range(len(store)):
+        usable = store.usable(index)
+        hidden += 0.0 if usable is None else 1.0 - float(usable.mean())
+    return hidden / max(len(store), 1)
 
 
 def array_file(number: int, kind: str) -> str:

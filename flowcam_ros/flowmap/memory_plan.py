@@ -26,11 +26,18 @@ class MemoryPlan:
         config: with windows and chunks as they fit.
         thinned: one of so many points takes part in the last adjustment.
         estimate: what it will take.
+        changed: whether the options are other than those asked for.
     """
 
     config: RefineConfig
     thinned: int
     estimate: MemoryEstimate
+    changed: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Whether a budget made the work smaller than it was asked for."""
+        return self.changed or self.thinned > 1
 
     def words(self, frames: int) -> str:
         """Return in a line what is expected.
@@ -66,10 +73,11 @@ def plan_memory(recording: Recording, config: RefineConfig) -> MemoryPlan:
         if smaller is None:
             raise ConfigError(
                 f'memory_gb: {recording.frames} frames take at least about '
-                f'{plan.estimate.peak / _GB:.1f} GB, and {config.memory_gb:g} are allowed; allow '
-                'more, or choose fewer frames (frames.max_frames) or features (pairs.features)'
+                f'{plan.estimate.peak / _GB:.2f} GB, and {config.memory_gb:g} are allowed; allow '
+                'more, or choose fewer frames (frames.max_frames), features (pairs.features) or '
+                'smaller depth maps (dense.pixels)'
             )
-        plan = smaller
+        plan = dataclasses.replace(smaller, changed=smaller.config != config)
     return plan
 
 

@@ -65,7 +65,9 @@ class TrackedFrames:
 
     def __init__(self, frames: Iterable[Frame], config: RefineConfig) -> None:
         self._frames = frames
-        self._odometry = VisualOdometry(OdometryConfig(flow=config.flow, depth=config.depth))
+        self._odometry = VisualOdometry(
+            OdometryConfig(device=config.device, flow=config.flow, depth=config.depth)
+        )
         self._poses: dict[int, list[tuple[int, np.ndarray]]] = {}
         self._begun = False
 

@@ -142,6 +142,8 @@ def result_of(
 def _focal_log_sigma(problem: BundleProblem, fit: BundleFit, prior: LensPrior) -> float:
     if not bool(prior.free[FOCAL]):
         return 0.0
+    if not len(problem.observations.point):
+        return float('inf')
     covariance = problem.system(fit.at, fit.scale).covariance(0)
     place = 6 * len(fit.state.poses) + int(prior.free[:FOCAL].sum())
     return float(covariance[place, place].clamp_min(0.0).sqrt() / fit.state.lens.focal)

@@ -13,11 +13,16 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from flowcam_ros.errors import ConfigError, FlowcamError, SequenceError
+from flowcam_ros.errors import (
+    DivergenceError,
+    FlowcamError,
+    SequenceError,
+    UnavailableError,
+)
 from flowcam_ros.flowmap.free_memory import share_one_heap
-from flowcam_ros.flowmap.optimize import StepReport
 from flowcam_ros.flowmap.preview import Preview
 from flowcam_ros.flowmap.progress import Listener
+from flowcam_ros.flowmap.step_report import StepReport
 from flowcam_ros.flowmap.window_engine import WindowOutcome
 from flowcam_ros.flowmap.window_work import WindowJob, work_on
 from flowcam_ros.odometry.device import use_threads
@@ -34,11 +39,11 @@ class RayEngine:
         task_bytes: memory that a window takes; Ray starts no more of them than fit.
 
     Raises:
-        ConfigError: Ray is not installed.
+        UnavailableError: Ray is not installed.
     """
 
     def __init__(self, task_bytes: int) -> None:
-        self._ray = _ray()
+        self._ray = find_ray()
         self._task_bytes = task_bytes
 
     def run(
@@ -57,7 +62,9 @@ class RayEngine:
         for outcome, steps in answers:
             for step in steps:
                 listener.on_step(step)
-            if isinstance(outcome, FlowcamError) and not isinstance(outcome, SequenceError):
+            if isinstance(outcome, FlowcamError) and not isinstance(
+                outcome, (SequenceError, DivergenceError)
+            ):
                 raise outcome
             outcomes.append(outcome)
         return outcomes
@@ -75,7 +82,7 @@ class RayEngine:
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = os.environ.get(_ADDRESS) or 'this machine'
             reason = ' '.join(str(error).split())
-            raise ConfigError(
+            raise UnavailableError(
                 f'windows.engine: Ray cannot be started on {where} ({reason})'
             ) from error
 
@@ -102,7 +109,7 @@ class RayEngine:
             return list(ray.get(tasks))
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise FlowcamError(f'a window failed on the Ray cluster: {reason}') from error
+            raise UnavailableError(f'a window failed on the Ray cluster: {reason}') from error
         finally:
             for task in waiting:
                 ray.cancel(task, force=True)
@@ -159,11 +166,16 @@ class _Notes:
         """See Listener."""
 
 
-def _ray() -> Any:
+def find_ray() -> Any:
+    """Return the package ray.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
     try:
         return importlib.import_module('ray')
     except ImportError:
-        raise ConfigError(
+        raise UnavailableError(
             "windows.engine: 'ray' needs the package ray: pip install 'flowcam_ros[ray]', or "
             "use 'local'"
         ) from None

@@ -20,7 +20,7 @@ from flowcam_ros.flowmap.depth_start import check_start
 from flowcam_ros.flowmap.flow_stage import FlowStage
 from flowcam_ros.flowmap.frame_choice import choose_frames
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
-from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.frame_store import FrameStore, masked_share
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.free_memory import give_memory_back, share_one_heap
 from flowcam_ros.flowmap.kept_frames import (
@@ -31,7 +31,7 @@ from flowcam_ros.flowmap.kept_frames import (
     kept_frames,
 )
 from flowcam_ros.flowmap.memory_model import Recording
-from flowcam_ros.flowmap.memory_plan import plan_memory
+from flowcam_ros.flowmap.memory_plan import MemoryPlan, plan_memory
 from flowcam_ros.flowmap.metric_polish import in_metres
 from flowcam_ros.flowmap.online_path import OnlinePath, TrackedFrames
 from flowcam_ros.flowmap.path_scale import KnownPath
@@ -76,6 +76,8 @@ class Refinement:
         flow: result of the optimisation.
         polished: result of the bundle adjustment.
         scale: of the unit, and where it comes from.
+        plan: of the memory it was to take.
+        masked_share: of the pixels of the chosen frames.
     """
 
     reconstruction: Reconstruction
@@ -85,6 +87,8 @@ class Refinement:
     flow: FlowStage
     polished: Polished
     scale: MetricScale | None
+    plan: MemoryPlan
+    masked_share: float
 
 
 class Refiner:
@@ -184,7 +188,8 @@ class Refiner:
         source = scale.source if scale is not None and scale.factor is not None else 'none'
         result = assemble(poses, records, store, polished, depth, source)
         show(preview_of_result(result))
-        return Refinement(result, records, poses, found, flow, polished, scale)
+        masked = masked_share(store)
+        return Refinement(result, records, poses, found, flow, polished, scale, plan, masked)
 
     def _choose(
         self, frames: Iterable[Frame], work: Path, expected: int | None

@@ -30,7 +30,7 @@ def take_better_side(
     on_step: OnStep,
     workers: int,
     seed: int,
-) -> None:
+) -> float | None:
     """Bring a scene's depth to the better of two short descents.
 
     Args:
@@ -40,6 +40,9 @@ def take_better_side(
         on_step: told each step; may raise to cancel.
         workers: see Optimizer.
         seed: see Optimizer.
+
+    Returns:
+        The loss of the worse over that of the better; None without a step.
     """
     state = [part.detach().clone() for part in scene.model.parameters()]
     found: list[tuple[float, list[Tensor]]] = []
@@ -59,7 +62,9 @@ def take_better_side(
         state = [part.detach().clone() for part in trial.model.parameters()]
         last = losses[-max(1, round(_LAST * len(losses))) :]
         found.append((float(np.mean(last)) if last else 0.0, state))
-    _assign(scene.model.parameters(), min(found, key=lambda side: side[0])[1])
+    better, worse = sorted(found, key=lambda side: side[0])
+    _assign(scene.model.parameters(), better[1])
+    return worse[0] / better[0] if better[0] > 0 else None
 
 
 @torch.no_grad()

@@ -200,7 +200,7 @@ def _convergence(e: Evidence) -> Iterator[Finding]:
             Level.WARNING,
             f'The loss still fell by {percent(e.late_gain, digits=1)} in the last tenth of the '
             'steps: the optimisation was not finished.',
-            'Go on with --resume and more steps.',
+            'Refine again with more steps (optimizer.steps).',
         )
 
 
@@ -219,6 +219,15 @@ def _scale(e: Evidence) -> Iterator[Finding]:
         )
 
 
+def _left_out(e: Evidence) -> Iterator[Finding]:
+    for window in e.windows_left_out:
+        yield Finding(
+            Level.WARNING,
+            f'{window[0].upper()}{window[1:].rstrip(".")}.',
+            'Their poses come from their neighbours, if at all; look at them in the path.',
+        )
+
+
 def _memory(e: Evidence) -> Iterator[Finding]:
     if e.memory_limited:
         yield Finding(
@@ -230,6 +239,7 @@ def _memory(e: Evidence) -> Iterator[Finding]:
 
 _RULES: tuple[Rule, ...] = (
     _poses,
+    _left_out,
     _few_frames,
     _pieces,
     _parallax,

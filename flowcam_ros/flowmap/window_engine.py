@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
-from flowcam_ros.errors import SequenceError
+from flowcam_ros.errors import DivergenceError, SequenceError
 from flowcam_ros.flowmap.free_memory import give_memory_back
 from flowcam_ros.flowmap.progress import Listener
 from flowcam_ros.flowmap.window_work import WindowJob, WindowResult, work_on
 
 # A window may fail by itself, with a reason; the others go on.
-WindowOutcome = WindowResult | SequenceError
+WindowOutcome = WindowResult | SequenceError | DivergenceError
 
 
 @runtime_checkable
@@ -44,7 +44,7 @@ class LocalEngine:
             listener.on_note(f'window {number} of {count}')
             try:
                 done.append(work_on(job, listener))
-            except SequenceError as error:
+            except (SequenceError, DivergenceError) as error:
                 done.append(error)
             give_memory_back()
         return done

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from scipy.optimize import least_squares
 
 from flowcam_ros.correspondence.tracks import Tracks
-from flowcam_ros.flowmap.lens import Lens
+from flowcam_ros.flowmap.lens import CENTRE_X, CENTRE_Y, Lens
 from flowcam_ros.geometry.se3 import Matrix4
 from flowcam_ros.geometry.similarity import (
     fit_similarity,
@@ -200,7 +200,7 @@ def _fitted(
             ]
         ).ravel()
 
-    tolerance = _NEAR * 2.0 * float(near.lens.numbers[1])
+    tolerance = _NEAR * 2.0 * float(near.lens.numbers[[CENTRE_X, CENTRE_Y]].max())
 
     def clipped(step: Float[np.ndarray, ' 7']) -> np.ndarray:
         # a point behind a camera has no pixel: far off is far enough

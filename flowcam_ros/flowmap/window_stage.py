@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import torch
 
-from flowcam_ros.errors import SequenceError
+from flowcam_ros.errors import FlowcamError
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.correspondences import Correspondences
 from flowcam_ros.flowmap.flow_stage import FlowStage, LensStart, optimise_flow, start_lens
@@ -58,21 +59,23 @@ def optimise_windows(
     longest = Recording(len(windows[0]), network.width * network.height)
     engine = ENGINES[config.windows.engine](estimate(longest, config).optimising)
     outcomes = engine.run(jobs, len(windows), listener)
-    good = [o for o in outcomes if not isinstance(o, SequenceError)]
+    good, left_out = [], []
     for frames, outcome in zip(windows, outcomes, strict=True):
-        if isinstance(outcome, SequenceError):
-            if not good:
-                raise outcome
-            listener.on_note(f'{_words(frames)} are left out: {outcome}')
+        if isinstance(outcome, WindowResult):
+            good.append(outcome)
+        else:
+            left_out.append(f'{_words(frames)} are left out: {outcome}')
+    if not good:
+        raise next(o for o in outcomes if isinstance(o, FlowcamError))
     listener.on_note('joining windows')
-    return join_windows(good, len(store), start, listener.on_note)
+    flow = join_windows(good, len(store), start)
+    return dataclasses.replace(flow, left_out=(*left_out, *flow.left_out))
 
 
 def join_windows(
     windows: Sequence[WindowResult],
     frames: int,
     start: LensStart,
-    tell: Callable[[str], None],
 ) -> FlowStage:
     """Return what windows came to in one world, with one lens.
 
@@ -80,14 +83,15 @@ def join_windows(
         windows: at least one.
         frames: of the recording's chosen frames.
         start: how the search for the lens began.
-        tell: told in words of windows that are left out.
     """
     worlds = join([int(w.held.sum()) for w in windows], relations(windows))
-    for window, world in zip(windows, worlds, strict=True):
-        if world is None:
-            tell(f'{_words(window.frames)} are left out: they share nothing with the others')
     placed = [(w, s) for w, s in zip(windows, worlds, strict=True) if s is not None]
-    return joined_flow(placed, frames, start)
+    apart = tuple(
+        f'{_words(window.frames)} are left out: they share nothing with the others'
+        for window, world in zip(windows, worlds, strict=True)
+        if world is None
+    )
+    return dataclasses.replace(joined_flow(placed, frames, start), left_out=apart)
 
 
 def relations(windows: Sequence[WindowResult]) -> list[Relation]:

@@ -22,6 +22,7 @@ from flowcam_ros.export.rerun_recording import find_rerun
 from flowcam_ros.flowmap.evidence import Level, Verdict
 from flowcam_ros.flowmap.online_path import OnlinePath
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
+from flowcam_ros.flowmap.ray_engine import find_ray
 from flowcam_ros.flowmap.refine import Refinement, Refiner
 from flowcam_ros.runs.online_start import read_online_path
 from flowcam_ros.runs.recorded_odometry import known_path, recorded_odometry
@@ -82,6 +83,8 @@ def refine_recording(
     """
     if config.export.rerun:
         find_rerun()  # a long work shall not end in its absence
+    if config.windows.engine == 'ray':
+        find_ray()
     if config.intrinsics.mode == 'unknown':
         options = dataclasses.replace(options, assume_camera=True)
     online = read_online_path(config.odometry)

@@ -90,11 +90,17 @@ class RefineLog:
         return FocalCurve(np.array(at, np.int64) + 1, pixels)
 
     def late_gain(self) -> float | None:
-        """Return which share of its loss the last tenth of the last stage still took away."""
-        curves = self.loss_curves()
-        if not curves or len(curves[-1].total) < 40:
+        """Return which share of its loss the last tenth of the last descent still took away.
+
+        The windows of a long recording are descents of their own; the last one stands for all.
+        """
+        if not self._steps:
             return None
-        total = curves[-1].total
+        last = self._steps[-1].stage
+        began = max(n for n, r in enumerate(self._steps) if r.stage == last and r.step == 1)
+        total = np.array([report.loss for report in self._steps[began:]])
+        if len(total) < 40:
+            return None
         tenth = len(total) // 10
         before, after = np.mean(total[-2 * tenth : -tenth]), np.mean(total[-tenth:])
         return max(0.0, float(1.0 - after / before)) if before > 0 else None

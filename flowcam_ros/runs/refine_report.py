@@ -121,6 +121,10 @@ def _verdict(
             focal_sigma_share=refinement.polished.focal_log_sigma,
             behind_share=measures.behind_share,
             pieces=measures.pieces,
+            inverted_loss_ratio=refinement.flow.inverted_loss_ratio,
+            masked_share=refinement.masked_share,
+            windows_left_out=refinement.flow.left_out,
+            memory_limited=refinement.plan.limited,
             late_gain=log.late_gain(),
             scale_source=reconstruction.scale_source,
             scale_sigma=None if scale is None or scale.factor is None else scale.sigma,
@@ -145,12 +149,13 @@ def _counts(refinement: Refinement) -> FrameCounts:
 
 
 def _loops(refinement: Refinement) -> tuple[LoopPair, ...]:
-    frames = refinement.reconstruction.chosen.nonzero()[0]
-    pairs = refinement.correspondences.pairs
+    # matches count the chosen frames, of which the result leaves out those that nothing holds
+    frames = [n for n, record in enumerate(refinement.records) if record.fate is Fate.CHOSEN]
+    held = refinement.polished.held
     return tuple(
-        LoopPair(int(frames[p.first]), int(frames[p.second]), len(p.source))
-        for p in pairs
-        if p.second - p.first >= _LOOP and p.second < len(frames)
+        LoopPair(frames[p.first], frames[p.second], len(p.source))
+        for p in refinement.correspondences.pairs
+        if p.second - p.first >= _LOOP and held[p.first] and held[p.second]
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flowcam_ros.correspondence.cache import Cache, ResultCache
-from flowcam_ros.errors import FlowcamError, OutputError, UsageError
+from flowcam_ros.errors import FlowcamError, OutputError, UnavailableError, UsageError
 from flowcam_ros.export.json_file import plain, write_json
 from flowcam_ros.flowmap.checkpoint import Checkpoints
 from flowcam_ros.flowmap.kept_frames import has_all_frames
@@ -101,7 +101,7 @@ def unfinished_work(
 def _is_worth_keeping(folder: Path, error: BaseException) -> bool:
     if isinstance(error, KeyboardInterrupt):
         return True
-    if isinstance(error, FlowcamError) and not isinstance(error, OutputError):
+    if isinstance(error, FlowcamError) and not isinstance(error, (OutputError, UnavailableError)):
         return False  # it would end the same way again
     return has_all_frames(folder)
 

@@ -257,10 +257,18 @@ def test_options_come_from_a_file_then_the_command_line(tmp_path: Path) -> None:
         resolve_refine_config(file, ['intrinsics.mode=known'], {'--intrinsics': 'refine'})
 
 
+@pytest.mark.parametrize('flag', ['--odometry=nowhere', '--memory-gb=0.1'])
+def test_flags_that_cannot_be_followed_end_in_a_line(refused: Refuse, flag: str) -> None:
+    line = refused('synthetic:orbit?frames=4&width=160&height=120', flag, code=2)
+    assert ('trajectory.tum' in line) == ('odometry' in flag)
+
+
 def test_the_cache_has_flags_of_its_own() -> None:
     assert resolve_refine_config(None, [], {}).cache.folder == 'auto'
     assert resolve_refine_config(None, [], {'--cache': ''}).cache.folder == ''
     assert resolve_refine_config(None, ['cache.folder=/a'], {}).cache.folder == '/a'
+    with pytest.raises(UsageError, match=r'--no-cache and --set cache.folder=/a contradict'):
+        resolve_refine_config(None, ['cache.folder=/a'], {'--no-cache': ''})
     with pytest.raises(UsageError, match=r'--cache /b and .*=/a contradict'):
         resolve_refine_config(None, ['cache.folder=/a'], {'--cache': '/b'})
 

@@ -35,19 +35,18 @@ def results(views: ExactViews) -> list[WindowResult]:
     return window_results(views, points, tracks, WINDOWS, worlds)
 
 
-def joined(results: list[WindowResult]) -> tuple[FlowStage, list[str]]:
-    told: list[str] = []
-    return join_windows(results, FRAMES, START, told.append), told
+def joined(results: list[WindowResult]) -> FlowStage:
+    return join_windows(results, FRAMES, START)
 
 
 def test_exact_windows_are_exact_together(views: ExactViews, results: list[WindowResult]) -> None:
-    flow, told = joined(results)
+    flow = joined(results)
     path, factor = aligned(flow.poses.numpy(), views.poses)
     away, angle = pose_errors(path, views.poses)
     assert away < 1e-3
     assert angle < 0.02
     assert flow.reached.all()
-    assert not told
+    assert not flow.left_out
     # depth is in the unit of the poses
     exact, found = views.maps(32, 24).log_inverse, flow.maps.log_inverse - np.log(factor)
     seen = exact.isfinite()  # some rays pass the relief by
@@ -57,9 +56,10 @@ def test_exact_windows_are_exact_together(views: ExactViews, results: list[Windo
 def test_a_window_that_shares_nothing_is_left_out_and_told(results: list[WindowResult]) -> None:
     last = results[2]
     strange = dataclasses.replace(last.found, number=last.found.number + 1_000_000)
-    flow, told = joined([*results[:2], dataclasses.replace(last, found=strange)])
+    flow = joined([*results[:2], dataclasses.replace(last, found=strange)])
     assert flow.reached.tolist() == [True] * 9 + [False] * 3
-    assert told == ['chosen frames 7 to 12 are left out: they share nothing with the others']
+    told = ('chosen frames 7 to 12 are left out: they share nothing with the others',)
+    assert flow.left_out == told
 
 
 def test_poses_go_over_from_one_window_to_the_next(results: list[WindowResult]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from exact_views import HEIGHT, WIDTH, ExactViews, aligned, lens, pose_errors, walk
 
-from flowcam_ros.correspondence.tracks import Tracks
+from flowcam_ros.correspondence.tracks import Tracks, no_tracks
 from flowcam_ros.flowmap.bundle_problem import BundleProblem, BundleState
 from flowcam_ros.flowmap.lens import RADIAL_1
 from flowcam_ros.flowmap.maps import Maps
@@ -230,3 +230,26 @@ def test_points_say_which_track_they_are_of(
         assert set(found.tracks.frame[seen]) <= set(tracks.frame[own])
         pixels = {tuple(p) for p in tracks.pixel[own].tolist()}
         assert {tuple(p) for p in found.tracks.pixel[seen].tolist()} <= pixels
+
+
+@pytest.mark.parametrize('known', [True, False])
+def test_tracks_of_no_rigid_scene_hold_no_frame(
+    views: ExactViews, tracks: Tracks, known: bool
+) -> None:
+    random = np.random.default_rng(4)
+    pixel = random.uniform(0.0, min(SIZE), tracks.pixel.shape).astype(np.float32)
+    few = dataclasses.replace(tracks, pixel=pixel)
+    few = Tracks(few.point[:60], few.frame[:60], few.pixel[:60], few.sigma[:60])
+    maps, poses = rough(views)
+    config = PolishConfig()
+    prior = lens_prior(views.lens, known, False, SIZE, config)
+    result = polish(few, maps, views.lens, poses, prior, config, lambda *_: None)
+    assert not result.held.any()
+
+
+def test_no_tracks_at_all_hold_no_frame(views: ExactViews) -> None:
+    maps, poses = rough(views)
+    config = PolishConfig()
+    prior = lens_prior(views.lens, False, False, SIZE, config)
+    result = polish(no_tracks(), maps, views.lens, poses, prior, config, lambda *_: None)
+    assert not result.held.any() and result.focal_log_sigma == np.inf

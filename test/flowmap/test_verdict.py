@@ -75,6 +75,7 @@ def test_a_good_result_is_called_good() -> None:
         ({'pieces': 3}, Level.BAD, '3 pieces'),
         ({'late_gain': 0.04}, Level.WARNING, 'not finished'),
         ({'memory_limited': True}, Level.WARNING, 'memory budget'),
+        ({'windows_left_out': ('frames 2 to 9 are left out',)}, Level.WARNING, 'Frames 2 to 9'),
     ],
 )
 def test_each_fault_is_told(change: dict[str, float], level: Level, words: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from flowcam_ros.cli.refine_progress import StageLines
-from flowcam_ros.errors import ConfigError, SequenceError
+from flowcam_ros.errors import DivergenceError, FlowcamError, SequenceError, UnavailableError
 from flowcam_ros.evaluation.metrics import trace_normalised_error
 from flowcam_ros.flowmap import window_engine
 from flowcam_ros.flowmap.adjusted_tracks import tracks_to_adjust
@@ -224,7 +224,7 @@ def test_a_window_that_fails_on_ray_says_why(jobs: list[WindowJob]) -> None:
 
 def test_without_ray_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__('sys').modules, 'ray', None)
-    with pytest.raises(ConfigError, match=r'windows\.engine.*pip install'):
+    with pytest.raises(UnavailableError, match=r'windows\.engine.*pip install'):
         window_engine.ENGINES['ray'](1e9)
 
 
@@ -257,22 +257,27 @@ def test_where_all_windows_fail_the_first_reason_is_told(
         orbit.windowed(CONFIG)
 
 
-def test_what_a_failed_window_leaves_out_is_noted(
-    orbit: Orbit, results: list[WindowResult], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize('reason', [SequenceError('it only turned'), DivergenceError('no end')])
+def test_what_a_failed_window_leaves_out_is_told(
+    orbit: Orbit,
+    results: list[WindowResult],
+    monkeypatch: pytest.MonkeyPatch,
+    reason: FlowcamError,
 ) -> None:
-    done = iter([*results[:3], SequenceError('it only turned')])
+    done = iter([*results[:3], reason])
 
     def work(job: WindowJob, listener: object) -> WindowResult:
         outcome = next(done)
-        if isinstance(outcome, SequenceError):
+        if isinstance(outcome, FlowcamError):
             raise outcome
         return outcome
 
     monkeypatch.setattr(window_engine, 'work_on', work)
-    flow, notes = orbit.windowed(CONFIG)
+    flow, _ = orbit.windowed(CONFIG)
     last = results[2].frames.stop
     assert flow.reached[:last].all() and not flow.reached[last:].any()
-    assert any('are left out: it only turned' in note for note in notes.notes)
+    assert len(flow.left_out) == 1
+    assert flow.left_out[0].endswith(f' to {FRAMES} are left out: {reason}')
 
 
 def test_the_work_folder_is_read_by_parts(orbit: Orbit, tmp_path: Path) -> None:

@@ -124,6 +124,14 @@ def test_how_much_the_last_steps_still_gained(loss, gain: float) -> None:
     assert (found == 0.0) == (gain == 0.0)
 
 
+def test_windows_are_descents_of_their_own() -> None:
+    log = RefineLog(Told())
+    for window in range(4):
+        for k in range(100):
+            log.on_step(step('flow', k + 1, match=1.0 + (4 - window) * 0.9**k))
+    assert log.late_gain() == pytest.approx(0.0, abs=0.01)
+
+
 def test_a_short_run_says_nothing_about_its_end() -> None:
     log = RefineLog(Told())
     for k in range(20):

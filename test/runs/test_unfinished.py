@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flowcam_ros.errors import OutputError, SequenceError, UsageError
+from flowcam_ros.errors import OutputError, SequenceError, UnavailableError, UsageError
 from flowcam_ros.runs.refine_config import RefineRunConfig
 from flowcam_ros.runs.run_identity import run_identity
 from flowcam_ros.runs.unfinished import Keeping, unfinished_folder, unfinished_work
@@ -65,6 +65,7 @@ def test_work_that_ends_well_is_gone(place: Place) -> None:
         (OutputError('full'), True, True),
         (SequenceError('no parallax'), True, False),
         (UsageError('no'), True, False),
+        (UnavailableError('no cluster'), True, True),
         (MemoryError(), False, False),
         (MemoryError(), True, True),
     ],
