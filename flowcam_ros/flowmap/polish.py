@@ -94,24 +94,43 @@ def polish(
         config: number of steps.
         on_step: told stage, step, scale of the errors and focal length; may raise to cancel.
     """
+    total = len(tracks)
     tracks, order = in_order(tracks)
     charts, points = placed_points(tracks, maps, lens, poses)
-    fixed = LensPrior(prior.numbers, torch.zeros_like(prior.information), prior.free & False)
     state = BundleState(poses, lens, points)
-    observations = observations_of(tracks, poses.device)
+    tracks, old, charts, state = _explained(tracks, charts, state, prior, config, on_step)
+    problem = BundleProblem(charts, observations_of(tracks, poses.device), prior)
+    fit = adjust(problem, state, config.steps, partial(on_step, 'inliers'))
+    share = 1.0 - len(tracks) / max(total, 1)
+    return result_of(problem, fit, charts, tracks, order[old], prior, share)
+
+
+def _explained(
+    tracks: Tracks,
+    charts: Charts,
+    state: BundleState,
+    prior: LensPrior,
+    config: PolishConfig,
+    on_step: OnPolish,
+) -> tuple[Tracks, Int64[np.ndarray, ' p'], Charts, BundleState]:
+    """Adjust poses, then lens and poses, and return what they explain, and the state.
+
+    All that is held of the others is gone before the next adjustment begins.
+    """
+    observations = observations_of(tracks, state.poses.device)
+    fixed = LensPrior(prior.numbers, torch.zeros_like(prior.information), prior.free & False)
     problem = BundleProblem(charts, observations, fixed)
     state = adjust(problem, state, config.steps, partial(on_step, 'poses')).state
     problem = BundleProblem(charts, observations, prior)
     fit = adjust(problem, state, config.steps, partial(on_step, 'lens'))
-    kept = held(fit.at, observations, charts, fit.scale)
-    good, old = selected(tracks, kept)
-    index = torch.from_numpy(old).to(poses.device)
-    charts = Charts(charts.origin[index], charts.axes[index])
-    state = BundleState(fit.state.poses, fit.state.lens, fit.state.points[index])
-    problem = BundleProblem(charts, observations_of(good, poses.device), prior)
-    fit = adjust(problem, state, config.steps, partial(on_step, 'inliers'))
-    share = 1.0 - len(good) / max(len(tracks), 1)
-    return result_of(problem, fit, charts, good, order[old], prior, share)
+    good, old = selected(tracks, held(fit.at, observations, charts, fit.scale))
+    index = torch.from_numpy(old).to(state.poses.device)
+    return (
+        good,
+        old,
+        Charts(charts.origin[index], charts.axes[index]),
+        BundleState(fit.state.poses, fit.state.lens, fit.state.points[index]),
+    )
 
 
 def result_of(
