@@ -96,14 +96,14 @@ class BundleResiduals:
 
     Attributes:
         state: where.
-        moved: (n, 3) points in camera axes times their inverse depth rho.
+        ahead: (n,) False where the point is behind the camera or passes beside it.
         residual: (n, 3) pixel x, pixel y, inverse depth.
         chi2_pixel: (n,) squared error in units of variance.
         chi2_depth: (n,) the same of the measured inverse depth.
     """
 
     state: BundleState
-    moved: Float[Tensor, 'n 3']
+    ahead: Bool[Tensor, ' n']
     residual: Float[Tensor, 'n 3']
     chi2_pixel: Float[Tensor, ' n']
     chi2_depth: Float[Tensor, ' n']
@@ -123,13 +123,15 @@ class BundleProblem:
     def residuals(self, state: BundleState) -> BundleResiduals:
         """Return the residuals at a state."""
         o = self.observations
-        moved, residual = (o.pixel.new_empty(len(o.point), 3) for _ in range(2))
+        residual = o.pixel.new_empty(len(o.point), 3)
+        ahead = torch.empty(len(o.point), dtype=torch.bool, device=residual.device)
         for where in self._blocks():
-            moved[where], residual[where] = self._residuals(state, where)
+            moved, residual[where] = self._residuals(state, where)
+            ahead[where] = moved[:, 2] >= _MIN_Z
         chi2 = residual[:, :2].square().sum(-1) * o.information
-        chi2 = chi2.masked_fill(moved[:, 2] < _MIN_Z, CHI2_BEHIND)
+        chi2 = chi2.masked_fill(~ahead, CHI2_BEHIND)
         return BundleResiduals(
-            state, moved, residual, chi2, residual[:, 2].square() * o.depth_information
+            state, ahead, residual, chi2, residual[:, 2].square() * o.depth_information
         )
 
     def scale(self, at: BundleResiduals) -> float:
@@ -148,14 +150,9 @@ class BundleProblem:
     def system(self, at: BundleResiduals, scale: float) -> BundleSystem:
         """Weight the residuals robustly and build the normal equations."""
         o, state, free = self.observations, at.state, self._prior.free
-        pixel = o.information * student_weight(at.chi2_pixel / scale**2, 2.0) / scale**2
-        pixel = pixel.masked_fill(at.moved[:, 2] < _MIN_Z, 0.0)
-        depth = o.depth_information * student_weight(at.chi2_depth, 1.0)
-        depth = depth.masked_fill(at.moved[:, 2] < _MIN_Z, 0.0)
-        weight = torch.stack([pixel, pixel, depth], -1)
         shift = state.lens.numbers - self._prior.numbers
         return BundleSystem(
-            (self._block(at, weight, where) for where in self._blocks()),
+            (self._block(at, scale, where) for where in self._blocks()),
             o.point,
             o.frame,
             self._prior.information[free],
@@ -195,11 +192,19 @@ class BundleProblem:
         pixel = state.lens.project(moved) - o.pixel[where]
         return moved, torch.cat([pixel, inverse.unsqueeze(-1)], -1)
 
-    def _block(
-        self, at: BundleResiduals, weight: Float[Tensor, 'n 3'], where: slice
-    ) -> BundleBlock:
+    def _weights(self, at: BundleResiduals, scale: float, where: slice) -> Float[Tensor, 'k 3']:
+        """Return how much some residuals count; nothing behind the camera does."""
+        o = self.observations
+        chi2 = at.chi2_pixel[where] / scale**2
+        pixel = o.information[where] * student_weight(chi2, 2.0) / scale**2
+        depth = o.depth_information[where] * student_weight(at.chi2_depth[where], 1.0)
+        weight = torch.stack([pixel, pixel, depth], -1)
+        return weight.masked_fill(~at.ahead[where].unsqueeze(-1), 0.0)
+
+    def _block(self, at: BundleResiduals, scale: float, where: slice) -> BundleBlock:
         """Return how some residuals change with pose, lens and point."""
-        o, charts, state, moved = self.observations, self.charts, at.state, at.moved[where]
+        o, charts, state = self.observations, self.charts, at.state
+        moved, _ = self._residuals(state, where)
         point, frame = o.point[where], o.frame[where]
         seen = project_with_derivatives(state.lens, moved)
         z = moved[:, 2].clamp_min(_MIN_Z)
@@ -216,7 +221,8 @@ class BundleProblem:
         by_lens = moved.new_zeros(len(moved), 3, LENS_NUMBERS)
         by_lens[:, :2] = seen.by_lens
         by_lens = by_lens[:, :, self._prior.free]
-        return BundleBlock(where, weight[where], at.residual[where], by_pose, by_lens, by_point)
+        weight = self._weights(at, scale, where)
+        return BundleBlock(where, weight, at.residual[where], by_pose, by_lens, by_point)
 
 
 def _skew(vectors: Float[Tensor, 'n 3']) -> Float[Tensor, 'n 3 3']:
