@@ -83,10 +83,11 @@ def estimate(recording: Recording, config: RefineConfig, thinned: int = 1) -> Me
     apart = 0.0 if window >= frames else frames * pixels * 4.0 + window * found
     step = active_frames(window, config) * pixels * _ACTIVATION + _STEP
     step += window * (pixels * _MAP + pairs * _PAIR)
+    adjusted = min(frames * seen / thinned, config.polish.observations)
     return MemoryEstimate(
         kept + frames * features * (_FEATURE + frames / 8.0),
         kept + apart + max(step, window * seen * _ADJUSTED),
-        kept + frames * (pixels * 4.0 + seen * _ADJUSTED / thinned),
+        kept + frames * pixels * 4.0 + adjusted * _ADJUSTED,
         kept + frames * config.dense.pixels * _FUSED * _POINT,
     )
 

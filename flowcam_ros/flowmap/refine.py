@@ -49,7 +49,7 @@ from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.flowmap.result import assemble, placed
 from flowcam_ros.flowmap.scale import MetricScale
 from flowcam_ros.flowmap.window_stage import optimise_windows
-from flowcam_ros.flowmap.windows import thinned
+from flowcam_ros.flowmap.windows import one_of, thinned
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.odometry.device import choose_device, use_threads
 
@@ -172,6 +172,7 @@ class Refiner:
         show(preview_of_flow(store, flow))
         tell('adjusting')
         tracks = thinned(tracks_to_adjust(found, flow.reached)[0], plan.thinned)
+        tracks = thinned(tracks, one_of(len(tracks), config.polish.observations))
         prior = prior_of(flow.lens, store.index.tracking, config)
         polished = polish_flow(tracks, flow, prior, config.polish, self._listener.on_polish)
         give_memory_back()

@@ -62,6 +62,11 @@ def thinned(tracks: Tracks, one_of: int) -> Tracks:
     )
 
 
+def one_of(observations: int, most: int) -> int:
+    """Return of how many points one is to be kept for ``most`` observations to be left."""
+    return max(1, math.ceil(observations / most))
+
+
 def correspondences_in(
     found: Correspondences, frames: range
 ) -> tuple[Correspondences, Int64[np.ndarray, ' p']]:

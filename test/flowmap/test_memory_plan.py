@@ -61,7 +61,7 @@ def test_activations_are_given_up_before_windows_and_windows_before_frames() -> 
 
 def test_points_are_thinned_where_the_last_adjustment_is_what_takes_most() -> None:
     recording = Recording(900, 4096)
-    options = {'dense__pixels': 1000, 'tracks__points': 4000}
+    options = {'dense__pixels': 1000, 'tracks__points': 4000, 'polish__observations': 10**9}
     whole = estimate(recording, config(**options))
     budget = 0.97e-9 * whole.adjusting
     plan = plan_memory(recording, config(memory_gb=budget, **options))

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowcam_ros.flowmap.correspondences import Correspondences
-from flowcam_ros.flowmap.windows import correspondences_in, thinned, tracks_of, windows_of
+from flowcam_ros.flowmap.windows import (
+    correspondences_in,
+    one_of,
+    thinned,
+    tracks_of,
+    windows_of,
+)
 
 
 @given(st.integers(2, 3000), st.integers(8, 300), st.floats(0.05, 0.6))
@@ -80,3 +86,12 @@ def test_thinned_tracks_keep_whole_points() -> None:
     assert some.points == -(-tracks.points // 3)
     for k in range(some.points):
         assert (some.pixel[some.point == k] == tracks.pixel[tracks.point == 3 * k]).all()
+
+
+def test_as_many_points_are_kept_as_may_be() -> None:
+    views = ExactViews(walk(5), lens())
+    tracks = views.tracks(views.points(300))
+    assert one_of(len(tracks), len(tracks)) == 1
+    half = thinned(tracks, one_of(len(tracks), len(tracks) // 2 + 1))
+    assert 0.4 * len(tracks) < len(half) < 0.6 * len(tracks)
+    assert set(half.frame) == set(tracks.frame)
