@@ -30,7 +30,7 @@ GENERATED = re.compile(r'(^|/)(\.|build/|__pycache__/|[^/]*\.egg-info/)')
 # Where the name of an import and that of its distribution differ.
 DISTRIBUTIONS = {'cv2': 'opencv-python-headless', 'rerun': 'rerun-sdk', 'yaml': 'PyYAML'}
 # What only some users need, and the set-up does not install.
-EXTRAS = ('raft', 'ray', 'rerun', 'views')
+EXTRAS = ('prior', 'raft', 'ray', 'rerun', 'views')
 
 
 def sources() -> list[Path]:

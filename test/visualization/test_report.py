@@ -114,7 +114,7 @@ def bare(frames: int) -> RefineReport:
 def test_a_full_page_shows_every_part() -> None:
     page = Page(report_page(full_report()))
     for words in (
-        'Usable with care', 'The loss still fell by 10.0 %', 'Go on with --resume',
+        'Usable with care', 'The loss still fell by 10.0 %', 'Refine again with more steps',
         '12 of 14', '0.70 px', '500.0 px', '± 4.0 px', '2 min 12 s', 'peak 1.50 GB',
         'from above', 'from the side', 'refined', 'before refinement', 'truth', 'loop found',
         '000003.png', 'fit to odometry: 1 to 0.165', 'Reprojection residuals', 'Track lengths',
