@@ -7,18 +7,17 @@ tell a thousand times as much as one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 
 from flowcam_ros.correspondence.tracks import Tracks
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.polish import Polished
-from flowcam_ros.flowmap.scale import depth_samples
+from flowcam_ros.flowmap.scale import SURE_DEPTH, DepthSamples, depth_samples
 
-# Measured depth must be this sure to take part, as a share of itself.
-_SURE = 0.1
 # Farther from what its frame says on the whole, in standard deviations, it is of something else.
 _MAX_CHI2 = 9.0
 # Of a squared error in units of its variance.
@@ -44,6 +43,20 @@ class MeasuredDepths:
     excess: float
 
 
+def depths_at_points(
+    store: FrameStore, polished: Polished
+) -> Iterator[tuple[Int64[np.ndarray, ' k'], DepthSamples, Float[np.ndarray, ' k']]]:
+    """Yield, for each frame with measured depth, its observations, what was measured, and z."""
+    tracks, poses = polished.tracks, polished.poses.numpy()
+    for frame in range(len(store)):
+        seen = np.flatnonzero(tracks.frame == frame)
+        away = polished.points[tracks.point[seen]] - poses[frame, :3, 3]
+        z = away @ poses[frame, :3, 2]
+        samples = depth_samples(store, frame, tracks.pixel[seen], z)
+        if samples is not None:
+            yield seen, samples, z
+
+
 def measured_depths(store: FrameStore, polished: Polished) -> MeasuredDepths:
     """Return what was measured at the observations of a result in metres.
 
@@ -54,16 +67,9 @@ def measured_depths(store: FrameStore, polished: Polished) -> MeasuredDepths:
     tracks = polished.tracks
     inverse, variance = np.zeros(len(tracks)), np.full(len(tracks), np.inf)
     off = np.zeros(len(tracks))
-    poses = polished.poses.numpy()
-    for frame in range(len(store)):
-        seen = np.flatnonzero(tracks.frame == frame)
-        away = polished.points[tracks.point[seen]] - poses[frame, :3, 3]
-        z = away @ poses[frame, :3, 2]
-        samples = depth_samples(store, frame, tracks.pixel[seen], z)
-        if samples is None:
-            continue
+    for seen, samples, z in depths_at_points(store, polished):
         told = samples.inverse_depth.astype(np.float64)
-        good = (told > 0) & (samples.variance < np.square(_SURE * told)) & (z > 0)
+        good = (told > 0) & (samples.variance < np.square(SURE_DEPTH * told)) & (z > 0)
         if np.count_nonzero(good) < _MIN_SAMPLES:
             continue
         at, told, expected = seen[good], told[good], 1.0 / z[good]

@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 from flowcam_ros.flowmap.frame_store import FrameStore
+from flowcam_ros.flowmap.measured import depths_at_points
 from flowcam_ros.flowmap.path_scale import KnownPath, scale_from_path
 from flowcam_ros.flowmap.polish import Polished
 from flowcam_ros.flowmap.scale import (
-    DepthSamples,
     MetricScale,
-    depth_samples,
     scale_from_depth,
 )
 from flowcam_ros.geometry.trajectory import Trajectory
@@ -32,7 +30,8 @@ def to_metres(
     """
     scale = None
     if store.index.depth_source:
-        scale = scale_from_depth(_samples(store, polished), store.index.depth_source)
+        samples = (found for _, found, _ in depths_at_points(store, polished))
+        scale = scale_from_depth(samples, store.index.depth_source)
     if known is not None and (scale is None or scale.factor is None):
         held = polished.held
         path = Trajectory(store.stamps_ns[held], polished.poses.numpy()[held])
@@ -48,15 +47,3 @@ def scaled(polished: Polished, factor: float) -> Polished:
     poses = polished.poses.clone()
     poses[:, :3, 3] *= factor
     return dataclasses.replace(polished, poses=poses, points=polished.points * factor)
-
-
-def _samples(store: FrameStore, polished: Polished) -> Iterator[DepthSamples]:
-    tracks = polished.tracks
-    poses = polished.poses.numpy()
-    for frame in range(len(store)):
-        seen = tracks.frame == frame
-        away = polished.points[tracks.point[seen]] - poses[frame, :3, 3]
-        z = away @ poses[frame, :3, 2]
-        samples = depth_samples(store, frame, tracks.pixel[seen], z)
-        if samples is not None:
-            yield samples

@@ -16,7 +16,7 @@ _PATH = 'odometry'
 # A scale less sure than this is none.
 _MAX_SIGMA = 0.2
 # Measured depth must be this sure to be compared, as a share of itself.
-_SURE_DEPTH = 0.1
+SURE_DEPTH = 0.1
 _MIN_DEPTHS = 50
 _SIGMA_OF_MAD = 1.4826
 # No depth camera's unit and no baseline is known better, as a share of it.
@@ -113,7 +113,7 @@ def scale_from_depth(samples: Iterable[DepthSamples], source: str) -> MetricScal
 def _log_ratios(samples: DepthSamples) -> Float[np.ndarray, ' k']:
     inverse = samples.inverse_depth.astype(np.float64)
     with np.errstate(divide='ignore', invalid='ignore'):
-        sure = (inverse > 0) & (samples.variance < np.square(_SURE_DEPTH * inverse))
+        sure = (inverse > 0) & (samples.variance < np.square(SURE_DEPTH * inverse))
     sure &= (samples.reconstructed > 0) & np.isfinite(samples.reconstructed)
     return -np.log(inverse[sure] * samples.reconstructed[sure])
 
