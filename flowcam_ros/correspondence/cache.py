@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import secrets
+import stat
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -122,11 +123,17 @@ class ResultCache:
         max_bytes: most that the folder may hold.
 
     Raises:
-        OutputError: something that is no folder has its name.
+        OutputError: something that is no folder has its name, or it cannot be looked into.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        if folder.exists() and not folder.is_dir():
+        try:
+            is_other = not stat.S_ISDIR(folder.stat().st_mode)
+        except FileNotFoundError:
+            is_other = False
+        except OSError as error:
+            raise OutputError(f'{folder}: no place for a cache ({error.strerror})') from error
+        if is_other:
             raise OutputError(f'{folder}: the cache needs a folder, and this is a file')
         self._folder = folder
         self._max_bytes = max_bytes
@@ -158,14 +165,14 @@ class ResultCache:
     def _make_room(self, newest: Path) -> None:
         """Remove what was not used for longest until the rest fits; the newest stays."""
         files = self._files()
-        total = sum(stat.st_size for stat, _ in files)
-        for stat, file in sorted(files, key=lambda f: f[0].st_mtime_ns):
+        total = sum(status.st_size for status, _ in files)
+        for status, file in sorted(files, key=lambda f: f[0].st_mtime_ns):
             left_behind = file.suffix != _SUFFIX
-            if left_behind and time.time() - stat.st_mtime < _WRITTEN_WITHIN_S:
+            if left_behind and time.time() - status.st_mtime < _WRITTEN_WITHIN_S:
                 continue
             if (total > self._max_bytes and file != newest) or left_behind:
                 file.unlink(missing_ok=True)
-                total -= stat.st_size
+                total -= status.st_size
 
     def _files(self) -> list[tuple[os.stat_result, Path]]:
         """Return the results, and what is being written, but nothing of others."""

@@ -29,7 +29,6 @@ from flowcam_ros.geometry.prepare import working_size
 from flowcam_ros.odometry.device import choose_device
 
 _FLOW_PIXELS = 307_200
-_MAX_INCONSISTENCY = 1.5
 _SIGMA_OF_MAD = 1.4826
 _MIN_POINTS = 8
 
@@ -61,7 +60,7 @@ def dense_maps(
     }
 
     def compute(pairs: Iterable[tuple[int, int]]) -> Iterator[DensePair]:
-        return dense_pairs(estimator, store, pairs, _FLOW_PIXELS, _MAX_INCONSISTENCY)
+        return dense_pairs(estimator, store, pairs, _FLOW_PIXELS, config.flow.max_inconsistency)
 
     for number, (frame, flows) in enumerate(flows_by_frame(wanted, compute), 1):
         tell(f'depth of frame {number} of {len(good)}')

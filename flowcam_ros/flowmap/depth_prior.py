@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, UInt8
+from safetensors import SafetensorError
 from torch import Tensor
 
 from flowcam_ros.errors import ConfigError
@@ -29,6 +30,17 @@ _ADVICE = 'docs/backends.md says which folders it takes'
 _PIXELS_PER_COUNT = 8
 # Of the mean; a scene with less relief is not stretched to the relief of others.
 _LEAST_SPREAD = 0.02
+# What loading a folder with wrong content can end in.
+_UNUSABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+)
 # These tell depth; what tells its kind says so itself, and all others tell inverse depth.
 _TELL_DEPTH = ('zoedepth', 'glpn', 'depth_pro')
 
@@ -207,7 +219,7 @@ def _load(path: Path, folder: str) -> Any:
         return AutoModelForDepthEstimation.from_pretrained(
             str(path), local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except _UNUSABLE as error:
         text = ' '.join(str(error).split())
         raise ConfigError(
             f'{_OPTION}: {folder} holds no depth model of transformers with safetensors weights '

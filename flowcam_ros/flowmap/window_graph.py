@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import least_squares
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, kron
 from scipy.sparse.csgraph import connected_components
 
 from flowcam_ros.flowmap.window_relation import Relation
@@ -25,21 +25,24 @@ _ROBUST = 3.0
 _MOST_SIGMAS = 15.0
 
 
-def join(sizes: Sequence[int], relations: Sequence[Relation]) -> list[Matrix4 | None]:
+def join(
+    windows: Sequence[range], sizes: Sequence[int], relations: Sequence[Relation]
+) -> list[Matrix4 | None]:
     """Return world_from_window of each window of the largest group that hangs together.
 
     The world is that of the group's first window. Windows of other groups are None.
 
     Args:
-        sizes: of each window, in frames.
-        relations: between windows; those of windows that do not follow each other close loops,
-            and are left out where they contradict the others.
+        windows: the frames of each.
+        sizes: how many frames of each are held by enough points.
+        relations: between windows; those of windows without common frames close loops, and are
+            left out where they contradict the others.
     """
     kept = list(relations)
     while True:
         group = _largest_group(sizes, kept)
         worlds = _solved(_chained(group, len(sizes), kept), kept)
-        wrong = _contradiction(worlds, kept)
+        wrong = _contradiction(worlds, windows, kept)
         if wrong is None:
             return worlds
         kept.remove(wrong)
@@ -93,23 +96,47 @@ def _solved(start: list[Matrix4 | None], relations: Sequence[Relation]) -> list[
         worlds = moved(steps)
         return np.concatenate([_error(r, worlds) for r in used])
 
-    fit = least_squares(errors, np.zeros(7 * len(free)), loss='soft_l1', f_scale=_ROBUST)
+    fit = least_squares(
+        errors,
+        np.zeros(7 * len(free)),
+        loss='soft_l1',
+        f_scale=_ROBUST,
+        jac_sparsity=_touched(used, free),
+    )
     return moved(fit.x)
 
 
+def _touched(relations: Sequence[Relation], free: Sequence[int]) -> coo_matrix:
+    """Return which windows each relation depends on, as a pattern of (7 r, 7 w)."""
+    place = {window: column for column, window in enumerate(free)}
+    ends = [
+        (row, place[window])
+        for row, relation in enumerate(relations)
+        for window in (relation.first, relation.second)
+        if window in place
+    ]
+    rows, columns = np.array(ends).T
+    pattern = coo_matrix((np.ones(len(ends)), (rows, columns)), (len(relations), len(free)))
+    return coo_matrix(kron(pattern, np.ones((7, 7))))
+
+
 def _contradiction(
-    worlds: Sequence[Matrix4 | None], relations: Sequence[Relation]
+    worlds: Sequence[Matrix4 | None], windows: Sequence[range], relations: Sequence[Relation]
 ) -> Relation | None:
     """Return the loop that is furthest off, if it is a mistake."""
     off = [
         (float(np.linalg.norm(_error(r, worlds))), r)
         for r in relations
-        if abs(r.first - r.second) > 1 and worlds[r.first] is not None
+        if not _share_frames(windows[r.first], windows[r.second]) and worlds[r.first] is not None
     ]
     if not off:
         return None
     most, relation = max(off, key=lambda pair: pair[0])
     return relation if most > _MOST_SIGMAS else None
+
+
+def _share_frames(one: range, other: range) -> bool:
+    return max(one.start, other.start) < min(one.stop, other.stop)
 
 
 def _error(relation: Relation, worlds: Sequence[Matrix4 | None]) -> np.ndarray:

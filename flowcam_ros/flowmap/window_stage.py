@@ -84,7 +84,8 @@ def join_windows(
         frames: of the recording's chosen frames.
         start: how the search for the lens began.
     """
-    worlds = join([int(w.held.sum()) for w in windows], relations(windows))
+    held = [int(w.held.sum()) for w in windows]
+    worlds = join([w.frames for w in windows], held, relations(windows))
     placed = [(w, s) for w, s in zip(windows, worlds, strict=True) if s is not None]
     apart = tuple(
         f'{_words(window.frames)} are left out: they share nothing with the others'

@@ -14,6 +14,8 @@ from flowcam_ros.flowmap.correspondences import Correspondences
 
 # Two windows need this many frames in common to be joined well.
 _MIN_OVERLAP = 3
+# With fewer observations the pose of a frame depends on each of them.
+_FEW = 200
 
 
 def windows_of(frames: int, most: int, overlap: float) -> list[range]:
@@ -53,13 +55,16 @@ def tracks_of(
 
 
 def thinned(tracks: Tracks, one_of: int) -> Tracks:
-    """Return one of so many points, with all that sees it; all for 1."""
+    """Return one of so many points, with all that sees it; all for 1.
+
+    Frames that would be left with few observations keep all of their points.
+    """
     if one_of == 1:
         return tracks
-    kept = tracks.point % one_of == 0
-    return Tracks(
-        tracks.point[kept] // one_of, tracks.frame[kept], tracks.pixel[kept], tracks.sigma[kept]
-    )
+    chosen = np.arange(tracks.points) % one_of == 0
+    left = np.bincount(tracks.frame[chosen[tracks.point]], minlength=_frames(tracks))
+    chosen[tracks.point[(left < _FEW)[tracks.frame]]] = True
+    return tracks_of(tracks, chosen[tracks.point])[0]
 
 
 def one_of(observations: int, most: int) -> int:
@@ -88,7 +93,11 @@ def correspondences_in(
 
 
 def _tracks_in(tracks: Tracks, frames: range) -> tuple[Tracks, Int64[np.ndarray, ' p']]:
-    use = np.zeros(max(frames.stop, int(tracks.frame.max(initial=-1)) + 1), bool)
+    use = np.zeros(max(frames.stop, _frames(tracks)), bool)
     use[frames.start : frames.stop] = True
     part, number = tracks_of(tracks, use[tracks.frame])
     return dataclasses.replace(part, frame=part.frame - frames.start), number
+
+
+def _frames(tracks: Tracks) -> int:
+    return int(tracks.frame.max(initial=-1)) + 1

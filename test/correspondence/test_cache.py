@@ -202,6 +202,11 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert file.read_text() == 'mine'
 
 
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match='no place for a cache'):
+        ResultCache(tmp_path / ('x' * 300), LARGE)
+
+
 def test_the_key_follows_pictures_masks_and_settings() -> None:
     picture = textured(0, 40, 60)
     other = picture.copy()

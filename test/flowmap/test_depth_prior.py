@@ -57,6 +57,14 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     assert '\n' not in str(caught.value)
 
 
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    folder = save_depth_anything(tmp_path)
+    (weights,) = tmp_path.rglob('*.safetensors')
+    weights.write_bytes(b'nothing of the kind')
+    with pytest.raises(ConfigError, match='holds no depth model of transformers'):
+        DepthPrior(folder, CPU)
+
+
 def relief(frames: int = 2) -> torch.Tensor:
     rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(24.0), indexing='ij')
     one = 1.0 + 0.3 * torch.sin(columns / 4) + 0.02 * rows

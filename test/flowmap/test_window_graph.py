@@ -38,6 +38,11 @@ def circle(count: int) -> list[Matrix4]:
     return [inverse(worlds[0]) @ world for world in worlds]
 
 
+def windows(count: int) -> list[range]:
+    """Return frames of windows, each sharing two with the next."""
+    return [range(8 * k, 8 * k + 10) for k in range(count)]
+
+
 def off(found: list[Matrix4 | None], truth: list[Matrix4]) -> np.ndarray:
     """Return how far each window's origin is off."""
     return np.array([
@@ -55,7 +60,7 @@ def test_exact_relations_give_the_exact_worlds(count: int, seed: int, backwards:
     ends = [(k, k + 1) for k in range(count - 1)] + ([(0, count - 1)] if count > 2 else [])
     if backwards:
         ends = [(b, a) for a, b in ends]
-    found = join([10] * count, [relation(a, b, worlds) for a, b in ends])
+    found = join(windows(count), [10] * count, [relation(a, b, worlds) for a, b in ends])
     for world, true in zip(found, worlds, strict=True):
         assert world is not None
         assert np.allclose(world, inverse(worlds[0]) @ true, atol=1e-5)
@@ -65,7 +70,10 @@ def test_a_loop_spreads_what_a_chain_gathers() -> None:
     worlds = circle(8)
     random = np.random.default_rng(3)
     chain = [relation(k, k + 1, worlds, SIGMA * random.normal(size=7)) for k in range(7)]
-    open_, closed = join([10] * 8, chain), join([10] * 8, [*chain, relation(0, 7, worlds)])
+    open_, closed = (
+        join(windows(8), [10] * 8, chain),
+        join(windows(8), [10] * 8, [*chain, relation(0, 7, worlds)]),
+    )
     assert off(closed, worlds)[-1] < 0.3 * off(open_, worlds)[-1]
     assert off(closed, worlds).mean() < 0.7 * off(open_, worlds).mean()
     last = closed[-1]
@@ -79,17 +87,43 @@ def test_a_loop_that_contradicts_all_others_is_left_out() -> None:
     chain = [relation(k, k + 1, worlds, 0.3 * SIGMA * random.normal(size=7)) for k in range(7)]
     chain += [relation(0, 7, worlds), relation(2, 6, worlds)]
     wrong = relation(1, 5, worlds, np.array([3.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.5]))
-    with_it, without = join([10] * 8, [*chain, wrong]), join([10] * 8, chain)
+    with_it, without = (
+        join(windows(8), [10] * 8, [*chain, wrong]),
+        join(windows(8), [10] * 8, chain),
+    )
     assert np.allclose(off(with_it, worlds), off(without, worlds), atol=1e-6)
 
 
 def test_the_piece_with_most_frames_stays() -> None:
     worlds = circle(5)
-    found = join([5, 5, 20, 20, 5], [relation(0, 1, worlds), relation(2, 3, worlds)])
+    found = join(windows(5), [5, 5, 20, 20, 5], [relation(0, 1, worlds), relation(2, 3, worlds)])
     assert [world is None for world in found] == [True, True, False, False, True]
     assert found[2] is not None
     assert np.allclose(found[2], np.eye(4))
 
 
 def test_one_window_is_the_world() -> None:
-    assert np.allclose(join([7], [])[0], np.eye(4))
+    assert np.allclose(join(windows(1), [7], [])[0], np.eye(4))
+
+
+def test_windows_that_overlap_beyond_the_next_one_are_no_loop() -> None:
+    worlds = circle(4)
+    chain = [relation(k, k + 1, worlds) for k in range(3)]
+    wrong = relation(0, 2, worlds, np.array([5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    overlapping = [range(3 * k, 3 * k + 10) for k in range(4)]
+    found = join(overlapping, [10] * 4, [*chain, wrong])
+    assert off(found, worlds)[1] > 0.01
+    assert off(join(windows(4), [10] * 4, [*chain, wrong]), worlds).max() < 1e-6
+
+
+def test_many_windows_are_joined_exactly() -> None:
+    worlds = circle(60)
+    random = np.random.default_rng(0)
+    ends = [(k, k + step) for step in (1, 2, 20) for k in range(60 - step)]
+    off_by = [0.1 * SIGMA * random.normal(size=7) for _ in ends]
+    found = join(
+        windows(60),
+        [10] * 60,
+        [relation(a, b, worlds, step) for (a, b), step in zip(ends, off_by, strict=True)],
+    )
+    assert off(found, worlds).max() < 0.02

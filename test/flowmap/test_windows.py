@@ -80,7 +80,7 @@ def test_numbers_of_points_are_kept() -> None:
 
 def test_thinned_tracks_keep_whole_points() -> None:
     views = ExactViews(walk(5), lens())
-    tracks = views.tracks(views.points(100))
+    tracks = views.tracks(views.points(3000))
     assert thinned(tracks, 1) is tracks
     some = thinned(tracks, 3)
     assert some.points == -(-tracks.points // 3)
@@ -88,9 +88,18 @@ def test_thinned_tracks_keep_whole_points() -> None:
         assert (some.pixel[some.point == k] == tracks.pixel[tracks.point == 3 * k]).all()
 
 
+def test_frames_with_few_observations_keep_all_of_their_points() -> None:
+    views = ExactViews(walk(5), lens())
+    tracks = views.tracks(views.points(3000))
+    poor = tracks_of(tracks, (tracks.frame != 2) | (tracks.point < 150))[0]
+    some = thinned(poor, 4)
+    assert np.count_nonzero(some.frame == 2) == np.count_nonzero(poor.frame == 2) <= 150
+    assert np.count_nonzero(some.frame == 0) < 0.35 * np.count_nonzero(poor.frame == 0)
+
+
 def test_as_many_points_are_kept_as_may_be() -> None:
     views = ExactViews(walk(5), lens())
-    tracks = views.tracks(views.points(300))
+    tracks = views.tracks(views.points(3000))
     assert one_of(len(tracks), len(tracks)) == 1
     half = thinned(tracks, one_of(len(tracks), len(tracks) // 2 + 1))
     assert 0.4 * len(tracks) < len(half) < 0.6 * len(tracks)

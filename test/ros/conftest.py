@@ -109,6 +109,7 @@ class Probe:
         )
         self.prefix = prefix
         self._publishers: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
         self._static: StaticTransformBroadcaster | None = None
         self.now = 1_700_000_000_000_000_000
 
@@ -139,12 +140,18 @@ class Probe:
             self.executor.spin_once(timeout_sec=0.02)
 
     def call(self, kind: type, name: str, request: Any = None) -> Any:
-        client = self.node.create_client(kind, f'{self.prefix}odometry/{name}')
-        self.until(client.service_is_ready, f'service {name}')
-        future = client.call_async(request or kind.Request())
+        future = self._client(kind, name).call_async(request or kind.Request())
         self.until(future.done, f'answer of {name}')
-        self.node.destroy_client(client)
         return future.result()
+
+    def _client(self, kind: type, name: str) -> Any:
+        if name not in self._clients:
+            client = self.node.create_client(kind, f'{self.prefix}odometry/{name}')
+            self.until(client.service_is_ready, f'service {name}')
+            # the server must have heard of the client as well, or its answer goes nowhere
+            self.spin(0.5)
+            self._clients[name] = client
+        return self._clients[name]
 
     def hang_up_camera(self, parent: str, base_from_camera: np.ndarray) -> None:
         """Publish where the camera is, as robot_state_publisher does."""
