@@ -52,6 +52,7 @@ class Evidence:
         frames_chosen: those that took part in the optimisation.
         frames_blurred: those left out for blur.
         frames_duplicate: those left out because nothing had changed.
+        frames_tracked: those whose pose is that of the online path.
         frames_without_pose: those without a pose in the result.
         picture_width: of the pictures in which residuals are measured, pixels.
         residual_median_px: median distance between seen and projected points, pixels; NaN if no
@@ -80,6 +81,7 @@ class Evidence:
     frames_chosen: int
     frames_blurred: int = 0
     frames_duplicate: int = 0
+    frames_tracked: int = 0
     frames_without_pose: int = 0
     picture_width: int | None = None
     residual_median_px: float | None = None

@@ -32,7 +32,8 @@ class Placement(str, Enum):
 
     OPTIMISED = 'optimised'
     MATCHED = 'matched'  # points of its neighbours were found again in it
-    INTERPOLATED = 'interpolated'  # they were not; from the neighbours' poses by time
+    TRACKED = 'tracked'  # they were not; the online path leads there, see tied_path.py
+    INTERPOLATED = 'interpolated'  # nothing does; from the neighbours' poses by time
 
 
 @dataclass(frozen=True)

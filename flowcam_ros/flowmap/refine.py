@@ -46,8 +46,9 @@ from flowcam_ros.flowmap.previews import (
 from flowcam_ros.flowmap.progress import Listener, ToldFrames
 from flowcam_ros.flowmap.reconstruction import Reconstruction
 from flowcam_ros.flowmap.refine_config import RefineConfig
-from flowcam_ros.flowmap.result import assemble, placed
+from flowcam_ros.flowmap.result import assemble, camera_of, placed
 from flowcam_ros.flowmap.scale import MetricScale
+from flowcam_ros.flowmap.tied_path import placed_by_online_path
 from flowcam_ros.flowmap.window_stage import optimise_windows
 from flowcam_ros.flowmap.windows import one_of, thinned
 from flowcam_ros.geometry.frame import Frame
@@ -186,6 +187,8 @@ class Refiner:
         depth = dense_maps(store, flow, polished, scale, config, work / 'depth', note)
         tell('placing')
         poses = placed(frames, store, polished, config.store.max_pixels)
+        camera = camera_of(store, polished)
+        poses = placed_by_online_path(poses, frames, camera, config, online, note)
         source = scale.source if scale is not None and scale.factor is not None else 'none'
         result = assemble(poses, records, store, polished, depth, source)
         show(preview_of_result(result))

@@ -95,7 +95,7 @@ class StageCost:
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """What became of the frames; the first is the sum of all that follow but ``unplaced``.
+    """What became of the frames; the first is the sum of the four that follow.
 
     Attributes:
         read: pictures that could be read.
@@ -103,7 +103,8 @@ class FrameCounts:
         blurred: left out as blurred.
         duplicate: left out because nothing had changed.
         between: left out because the chosen neighbours see the same.
-        unplaced: of those not chosen, the ones that got no pose afterwards.
+        tracked: of those not optimised, the ones whose pose is that of the online path.
+        unplaced: of those, the ones that got no pose afterwards.
     """
 
     read: int
@@ -111,6 +112,7 @@ class FrameCounts:
     blurred: int = 0
     duplicate: int = 0
     between: int = 0
+    tracked: int = 0
     unplaced: int = 0
 
 

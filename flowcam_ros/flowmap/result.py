@@ -76,16 +76,21 @@ def assemble(
     chosen = np.zeros(len(stamps), bool)
     chosen[frame_of[polished.held]] = True
     original, tracking = store.index.original, store.index.tracking
-    correction = correction_of(tracking, polished.lens)
     return Reconstruction(
         Trajectory(stamps, np.stack([p.world_from_camera for p in placed_frames])),
         tuple(names[int(s)] for s in stamps),
         chosen,
-        refined_camera(original, tracking, correction).camera,
+        camera_of(store, polished),
         _points(store, polished, frame_of, original, tracking),
         _Renumbered(depth, frame_of),
         scale_source,
     )
+
+
+def camera_of(store: FrameStore, polished: Polished) -> CameraModel:
+    """Return the refined camera of the recording's pictures."""
+    original, tracking = store.index.original, store.index.tracking
+    return refined_camera(original, tracking, correction_of(tracking, polished.lens)).camera
 
 
 def correction_of(tracking: CameraModel, lens: Lens) -> CameraCorrection:

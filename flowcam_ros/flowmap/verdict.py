@@ -58,6 +58,18 @@ def _poses(e: Evidence) -> Iterator[Finding]:
     )
 
 
+def _tracked(e: Evidence) -> Iterator[Finding]:
+    if e.frames_tracked:
+        yield Finding(
+            Level.WARNING,
+            f'{count(e.frames_tracked, "frame")} of {e.frames_read} '
+            f'{several(e.frames_tracked, "has", "have")} a pose by the online path alone, as too '
+            'little in them corresponds to others.',
+            'Their poses drift, and they have no depth; record that part again with more texture '
+            'in view and more overlap, if it matters.',
+        )
+
+
 def _few_frames(e: Evidence) -> Iterator[Finding]:
     bad, warning = _FEW_FRAMES
     if e.frames_chosen >= warning:
@@ -239,6 +251,7 @@ def _memory(e: Evidence) -> Iterator[Finding]:
 
 _RULES: tuple[Rule, ...] = (
     _poses,
+    _tracked,
     _left_out,
     _few_frames,
     _pieces,

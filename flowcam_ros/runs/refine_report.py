@@ -111,6 +111,7 @@ def _verdict(
             frames_chosen=counts.chosen,
             frames_blurred=counts.blurred,
             frames_duplicate=counts.duplicate,
+            frames_tracked=counts.tracked,
             frames_without_pose=counts.unplaced,
             picture_width=reconstruction.camera.width,
             residual_median_px=measures.residuals.median,
@@ -135,7 +136,7 @@ def _verdict(
 
 def _counts(refinement: Refinement) -> FrameCounts:
     fates = Counter(record.fate for record in refinement.records)
-    unplaced = sum(p.placement is Placement.INTERPOLATED for p in refinement.placed)
+    placements = Counter(p.placement for p in refinement.placed)
     chosen = int(refinement.reconstruction.chosen.sum())
     named = fates[Fate.BLURRED] + fates[Fate.DUPLICATE]
     return FrameCounts(
@@ -144,7 +145,8 @@ def _counts(refinement: Refinement) -> FrameCounts:
         blurred=fates[Fate.BLURRED],
         duplicate=fates[Fate.DUPLICATE],
         between=len(refinement.records) - chosen - named,
-        unplaced=unplaced,
+        tracked=placements[Placement.TRACKED],
+        unplaced=placements[Placement.INTERPOLATED],
     )
 
 

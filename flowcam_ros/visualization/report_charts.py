@@ -157,7 +157,8 @@ def frame_card(report: RefineReport) -> str:
     rows = [
         ('read', counts.read),
         ('optimised', counts.chosen),
-        ('placed afterwards', counts.read - counts.chosen - counts.unplaced),
+        ('placed afterwards', counts.read - counts.chosen - counts.tracked - counts.unplaced),
+        ('placed by the online path', counts.tracked),
         ('without a pose', counts.unplaced),
         ('left out as blurred', counts.blurred),
         ('left out as duplicate', counts.duplicate),
