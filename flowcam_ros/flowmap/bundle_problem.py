@@ -152,13 +152,17 @@ class BundleProblem:
         o, state, free = self.observations, at.state, self._prior.free
         shift = state.lens.numbers - self._prior.numbers
         return BundleSystem(
-            (self._block(at, scale, where) for where in self._blocks()),
+            self.blocks(at, scale),
             o.point,
             o.frame,
             self._prior.information[free],
             (self._prior.information * shift)[free],
             (len(state.poses), len(state.points)),
         )
+
+    def blocks(self, at: BundleResiduals, scale: float) -> Iterator[BundleBlock]:
+        """Yield all residuals with their robust weights and derivatives, in order."""
+        return (self._block(at, scale, where) for where in self._blocks())
 
     def stepped(
         self,

@@ -108,11 +108,15 @@ class BundleSystem:
         )
         poses = step[: self._pose_slope.numel()].view(-1, 6)
         lens = step[self._pose_slope.numel() :]
-        pull = self._point_slope + (self._lens_point.mT @ lens.unsqueeze(-1)).squeeze(-1)
-        for _, seen in self._groups():
-            moved = self._pose_point[seen].mT @ poses[self._frame[seen]].unsqueeze(-1)
-            pull.index_add_(0, self._point[seen], moved.squeeze(-1))
+        pull = self._point_slope + self._pull(poses, lens)
         return poses, lens, -(root.mT @ (root @ pull.unsqueeze(-1))).squeeze(-1)
+
+    def followed(
+        self, poses: Float[Tensor, 'f 6'], lens: Float[Tensor, ' l']
+    ) -> Float[Tensor, 'p 3']:
+        """Return how the points move when poses and lens do, to stay where they are seen."""
+        root, pull = self._point_root(_SPECK), self._pull(poses, lens)
+        return -(root.mT @ (root @ pull.unsqueeze(-1))).squeeze(-1)
 
     def covariance(self, fixed: int) -> Float[Tensor, 'm m']:
         """Return the covariance of all poses, then the lens, the pose of frame ``fixed`` held.
@@ -125,6 +129,16 @@ class BundleSystem:
         hessian[index, index] += 1e6 * hessian.diagonal().max()
         hessian.diagonal().add_(_SPECK * self._diagonal())
         return torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+
+    def _pull(
+        self, poses: Float[Tensor, 'f 6'], lens: Float[Tensor, ' l']
+    ) -> Float[Tensor, 'p 3']:
+        """Return the slope at the points that a step of poses and lens makes."""
+        pull = (self._lens_point.mT @ lens.unsqueeze(-1)).squeeze(-1)
+        for _, seen in self._groups():
+            moved = self._pose_point[seen].mT @ poses[self._frame[seen]].unsqueeze(-1)
+            pull.index_add_(0, self._point[seen], moved.squeeze(-1))
+        return pull
 
     def _diagonal(self) -> Float[Tensor, ' m']:
         poses = self._pose.diagonal(dim1=-2, dim2=-1).reshape(-1)

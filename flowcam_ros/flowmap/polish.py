@@ -20,6 +20,7 @@ from torch import Tensor
 from flowcam_ros.correspondence.tracks import Tracks
 from flowcam_ros.flowmap.bundle import BundleFit, adjust
 from flowcam_ros.flowmap.bundle_problem import BundleProblem, BundleState, Charts, LensPrior
+from flowcam_ros.flowmap.focal_certainty import focal_log_sigma
 from flowcam_ros.flowmap.lens import (
     CENTRE_X,
     CENTRE_Y,
@@ -147,7 +148,7 @@ def result_of(
     return Polished(
         at.state.poses,
         at.state.lens,
-        _focal_log_sigma(problem, fit, prior),
+        focal_log_sigma(problem, fit, prior),
         charts.world(at.state.points).cpu().numpy(),
         number,
         tracks,
@@ -156,16 +157,6 @@ def result_of(
         rejected,
         np.bincount(tracks.frame, minlength=len(at.state.poses)) >= _MIN_OBSERVATIONS,
     )
-
-
-def _focal_log_sigma(problem: BundleProblem, fit: BundleFit, prior: LensPrior) -> float:
-    if not bool(prior.free[FOCAL]):
-        return 0.0
-    if not len(problem.observations.point):
-        return float('inf')
-    covariance = problem.system(fit.at, fit.scale).covariance(0)
-    place = 6 * len(fit.state.poses) + int(prior.free[:FOCAL].sum())
-    return float(covariance[place, place].clamp_min(0.0).sqrt() / fit.state.lens.focal)
 
 
 def from_first_camera(polished: Polished) -> Polished:
