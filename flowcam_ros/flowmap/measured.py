@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measured depth at the observations of tracks, as the bundle adjustment takes it.
-
-A depth camera or a stereo pair errs alike over regions of its picture, so a thousand pixels do not
-tell a thousand times as much as one.
-"""
+"""Measured depth at the observations of tracks, as the bundle adjustment takes it."""
 
 from __future__ import annotations
 
@@ -11,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Float, Int64
 
-from flowcam_ros.correspondence.tracks import Tracks
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.polish import Polished
 from flowcam_ros.flowmap.scale import SURE_DEPTH, DepthSamples, depth_samples
@@ -23,8 +18,6 @@ _MAX_CHI2 = 9.0
 # Of a squared error in units of its variance.
 _MEDIAN_CHI2 = 0.455
 _MIN_SAMPLES = 10
-# Regions of a picture, this many a side, err as one.
-_REGIONS = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +34,10 @@ class MeasuredDepths:
     inverse_depth: Float[np.ndarray, ' m']
     information: Float[np.ndarray, ' m']
     excess: float
+
+    def as_promised(self) -> MeasuredDepths:
+        """Return the same with the variances the depth came with."""
+        return MeasuredDepths(self.inverse_depth, self.information * self.excess, 1.0)
 
 
 def depths_at_points(
@@ -62,7 +59,7 @@ def measured_depths(store: FrameStore, polished: Polished) -> MeasuredDepths:
 
     Depth that contradicts the others of its frame (a step beside the point, a wrong match, glass)
     is left out. Variances are multiplied by how much more the depths differ from the points than
-    they promise, and by the number of those in the same region.
+    they promise.
     """
     tracks = polished.tracks
     inverse, variance = np.zeros(len(tracks)), np.full(len(tracks), np.inf)
@@ -81,16 +78,5 @@ def measured_depths(store: FrameStore, polished: Polished) -> MeasuredDepths:
         return MeasuredDepths(inverse, np.zeros(len(tracks)), 1.0)
     excess = max(1.0, float(np.median(off[known])) / _MEDIAN_CHI2)
     known &= off < _MAX_CHI2 * excess
-    information = np.where(known, 1.0 / (variance * excess * _alike(tracks, known, store)), 0.0)
+    information = np.where(known, 1.0 / (variance * excess), 0.0)
     return MeasuredDepths(np.where(known, inverse, 0.0), information, excess)
-
-
-def _alike(
-    tracks: Tracks, known: Bool[np.ndarray, ' m'], store: FrameStore
-) -> Int[np.ndarray, ' m']:
-    """Return how many observations of the same region of the same frame there are to each."""
-    camera = store.index.tracking
-    size = np.array([camera.width, camera.height])
-    region = ((tracks.pixel + 0.5) / size * _REGIONS).astype(np.int64).clip(0, _REGIONS - 1)
-    place = (tracks.frame * _REGIONS + region[:, 1]) * _REGIONS + region[:, 0]
-    return np.maximum(np.bincount(place[known], minlength=int(place.max()) + 1)[place], 1)

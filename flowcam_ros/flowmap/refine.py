@@ -179,7 +179,7 @@ class Refiner:
         give_memory_back()
         known_path = known_path if config.scale.odometry else None
         polished, scale = in_metres(
-            store, polished, known_path, prior, config.polish, self._listener.on_polish
+            store, polished, known_path, config.polish, self._listener.on_polish
         )
         show(preview_of_polished(store, polished))
         tell('depth')
