@@ -41,7 +41,7 @@ def round_trip_confidence(
     back = matcher(small[0], small[1])
     forward = cv2.resize(displacement, half, interpolation=cv2.INTER_AREA) * scale
     gap = (forward + followed(back, forward)) / scale
-    error = cv2.magnitude(gap[..., 0], gap[..., 1])
+    error = lengths(gap[..., 0], gap[..., 1])
     error = cv2.resize(error, (width, height), interpolation=cv2.INTER_LINEAR)
     confidence: np.ndarray = 1.0 - error / np.float32(max_inconsistency)
     return np.maximum(confidence, 0.0, out=confidence)
@@ -63,3 +63,15 @@ def followed(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(outside, outside),
     )
+
+
+def lengths(
+    x: Float[np.ndarray, 'height width'], y: Float[np.ndarray, 'height width']
+) -> Float[np.ndarray, 'height width']:
+    """Return the lengths of vectors, the same whenever it is asked.
+
+    The last bit of OpenCV's magnitude depends on where in memory its arrays begin.
+    """
+    squares = x * x
+    squares += y * y
+    return np.sqrt(squares, out=squares)

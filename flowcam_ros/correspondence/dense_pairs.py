@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from flowcam_ros.correspondence.consistency import followed
+from flowcam_ros.correspondence.consistency import followed, lengths
 from flowcam_ros.correspondence.flow import Flow, FlowEstimator
 from flowcam_ros.correspondence.pictures import Pictures
 from flowcam_ros.geometry.photometry import even_out
@@ -96,7 +96,7 @@ def _trust(
     max_inconsistency: float,
 ) -> Float32[np.ndarray, 'height width']:
     gap = there + followed(back, there)
-    error = cv2.magnitude(gap[..., 0], gap[..., 1])
+    error = lengths(gap[..., 0], gap[..., 1])
     confidence = np.maximum(1.0 - error / np.float32(max_inconsistency), np.float32(0.0))
     if source.usable is not None:
         confidence[~source.usable] = 0.0

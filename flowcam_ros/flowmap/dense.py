@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from flowcam_ros.correspondence.consistency import lengths
 from flowcam_ros.correspondence.flow import Flow
 from flowcam_ros.flowmap.dense_fusion import with_flows, with_measurement
 from flowcam_ros.flowmap.flow_depth import DensePixels, sampled, triangulated
@@ -130,7 +131,7 @@ def _smeared(inverse: Float[Tensor, ' n'], camera: CameraModel) -> Float[Tensor,
     map_ = inverse.reshape(camera.height, camera.width).numpy().astype(np.float32)
     calm = cv2.blur(map_, _WINDOW)  # noise is no slope
     slopes = [cv2.filter2D(calm, cv2.CV_32F, kernel) for kernel in (_SLOPE, _SLOPE.T)]
-    steepest = cv2.dilate(cv2.magnitude(*slopes), np.ones(_WINDOW, np.uint8))
+    steepest = cv2.dilate(lengths(*slopes), np.ones(_WINDOW, np.uint8))
     return torch.from_numpy(np.square(_SMEAR_PX * steepest).reshape(-1))
 
 
