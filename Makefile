@@ -44,7 +44,7 @@ demo: setup
 	$(BIN)/flowcam demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: setup
 	$(BIN)/python -m benchmarks.live
