@@ -36,6 +36,9 @@ def emptied(folder: Path) -> Path:
 def keep_records(folder: Path, records: list[FrameRecord]) -> None:
     """Write the records of all frames beside the store, which is complete from then on.
 
+    What the records speak of is on the disk before they are, so that a power cut leaves no frames
+    of zeros behind that look whole.
+
     Raises:
         OutputError: they cannot be written.
     """
@@ -43,6 +46,9 @@ def keep_records(folder: Path, records: list[FrameRecord]) -> None:
     temporary = folder / f'.{_RECORDS_FILE}.part'
     try:
         temporary.write_text(json.dumps([dataclasses.asdict(r) for r in records]), 'utf-8')
+        for file in folder.iterdir():
+            with file.open('rb') as stream:
+                os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(f'{path}: cannot be written ({error.strerror})') from error

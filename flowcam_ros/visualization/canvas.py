@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from flowcam_ros.visualization.style import INK, UNKNOWN
+from flowcam_ros.visualization.colors import INK, UNKNOWN
 
 Picture = UInt8[np.ndarray, 'height width 3']
 Colour = tuple[int, int, int]

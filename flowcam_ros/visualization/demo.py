@@ -10,9 +10,11 @@ from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 
 from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.visualization.colors import INK
 from flowcam_ros.visualization.depth import depth_limits, depth_picture
-from flowcam_ros.visualization.path import choose_views, draw_path
-from flowcam_ros.visualization.style import INK, dress, head, new_figure, save_png
+from flowcam_ros.visualization.path import draw_path
+from flowcam_ros.visualization.style import dress, head, new_figure, save_png
+from flowcam_ros.visualization.view import choose_views
 
 
 def plot_overview(

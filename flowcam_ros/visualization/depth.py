@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from flowcam_ros.visualization.style import UNKNOWN
+from flowcam_ros.visualization.colors import UNKNOWN
 
 # Share of the nearest and of the farthest pixels that do not stretch the colours.
 _CLIPPED = 2.0

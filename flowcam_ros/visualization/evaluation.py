@@ -11,8 +11,10 @@ from flowcam_ros.evaluation.association import associate
 from flowcam_ros.evaluation.evaluate import DEFAULT_MAX_DIFFERENCE_NS, Evaluation
 from flowcam_ros.evaluation.metrics import position_errors
 from flowcam_ros.geometry.trajectory import Trajectory
-from flowcam_ros.visualization.path import choose_views, draw_path
-from flowcam_ros.visualization.style import ERROR, dress, head, new_figure, save_png
+from flowcam_ros.visualization.colors import ERROR
+from flowcam_ros.visualization.path import draw_path
+from flowcam_ros.visualization.style import dress, head, new_figure, save_png
+from flowcam_ros.visualization.view import choose_views
 
 
 def plot_evaluation(

@@ -12,9 +12,9 @@ from flowcam_ros.evaluation.evaluate import DEFAULT_MAX_DIFFERENCE_NS
 from flowcam_ros.evaluation.metrics import position_errors
 from flowcam_ros.flowmap.report_data import LoopPair, RefineReport
 from flowcam_ros.geometry.trajectory import Trajectory
-from flowcam_ros.visualization.path import View, choose_views
 from flowcam_ros.visualization.report_parts import card, legend
 from flowcam_ros.visualization.svg import Chart, limits
+from flowcam_ros.visualization.view import View, choose_views
 
 
 def path_cards(report: RefineReport) -> str:

@@ -12,13 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from flowcam_ros.export.atomic import write_bytes
-
-ESTIMATE = '#1668dc'
-TRUTH = '#9aa4b2'
-ERROR = '#d4380d'
-INK = '#1f2933'
-GRID = '#e4e7eb'
-UNKNOWN = (38, 42, 50)  # RGB of pixels without depth
+from flowcam_ros.visualization.colors import GRID, INK
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -15,11 +15,11 @@ from scipy.spatial.transform import Rotation
 from flowcam_ros.errors import OutputError
 from flowcam_ros.evaluation.evaluate import evaluate
 from flowcam_ros.geometry.trajectory import Trajectory
+from flowcam_ros.visualization.colors import UNKNOWN
 from flowcam_ros.visualization.demo import plot_overview
 from flowcam_ros.visualization.depth import depth_limits, depth_picture
 from flowcam_ros.visualization.evaluation import plot_evaluation, summary
-from flowcam_ros.visualization.path import choose_views
-from flowcam_ros.visualization.style import UNKNOWN
+from flowcam_ros.visualization.view import choose_views
 
 
 def level_walk(count: int = 30) -> Trajectory:
