@@ -4,6 +4,7 @@
 The inverse of the normal equations takes errors for independent. Those of one picture are not:
 its shutter rolls, it is blurred one way, the lens is not quite the model. So errors count as
 independent between frames only (the sandwich estimate with clusters, Liang and Zeger 1986).
+With fewer than ten frames that is still too sure, as poses take up most of what they share.
 """
 
 from __future__ import annotations
@@ -35,5 +36,6 @@ def focal_log_sigma(problem: BundleProblem, fit: BundleFit, prior: LensPrior) ->
         along = block.by_pose @ poses[frame].unsqueeze(-1) + block.by_lens @ lens.unsqueeze(-1)
         along = along + block.by_point @ points[point].unsqueeze(-1)
         moves.index_add_(0, frame, (along.squeeze(-1) * block.weight * block.residual).sum(-1))
-    variance = max(float(covariance[place, place]), float(moves.square().sum()))
+    shared = float(moves.square().sum()) * frames / max(frames - 1, 1)
+    variance = max(float(covariance[place, place]), shared)
     return math.sqrt(max(variance, 0.0)) / fit.state.lens.focal

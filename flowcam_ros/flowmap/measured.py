@@ -27,8 +27,8 @@ class MeasuredDepths:
     Attributes:
         inverse_depth: (m,) 1/m; 0 where nothing is known.
         information: (m,) inverse variance; 0 there.
-        excess: factor by which squared errors exceed the variances the depth came with;
-            at least 1.
+        excess: factor by which squared errors exceed the variances the depth came with; at
+            least 1. Once points were adjusted to the depth it is a lower bound.
     """
 
     inverse_depth: Float[np.ndarray, ' m']

@@ -34,6 +34,7 @@ def in_metres(
 ) -> tuple[Polished, MetricScale | None]:
     """Return a result in metres where anything tells what those are, and the scale.
 
+    With measured depth it is adjusted twice more, and the scale is the one before that.
     Arguments are those of :func:`to_metres` and :func:`polish_metric`.
     """
     polished, scale = to_metres(store, polished, known)

@@ -12,7 +12,7 @@ from flowcam_ros.settings import option
 class PolishConfig:
     """The adjustment of poses, lens and points that ends the optimisation."""
 
-    steps: int = option(30, 'Most steps of each of its three parts.', unit='steps', ge=1, le=1000)
+    steps: int = option(30, 'Most steps of each of its parts.', unit='steps', ge=1, le=1000)
     observations: int = option(
         1_200_000,
         'Most observations of points that are adjusted together; of a longer recording, one of '

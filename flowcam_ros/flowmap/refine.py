@@ -125,9 +125,9 @@ class Refiner:
         """Return the reconstruction of a recording.
 
         Args:
-            frames: can be iterated twice: frames left out are placed in a second pass. Their
-                camera is where the search begins if the intrinsics are unknown; see
-                ``SequenceOptions.assume_camera``.
+            frames: can be iterated again: frames left out are placed in a second pass, and some
+                may take a third. Their camera is where the search begins if the intrinsics are
+                unknown; see ``SequenceOptions.assume_camera``.
             work: a folder for what does not fit in memory; needed as long as the result. What an
                 interrupted refinement of the same frames with the same options left in it is used.
             expected: number of frames, if known.
@@ -188,9 +188,10 @@ class Refiner:
         tell('placing')
         poses = placed(frames, store, polished, config.store.max_pixels)
         camera = camera_of(store, polished)
-        poses = placed_by_online_path(poses, frames, camera, config, online, note)
+        path = None if tracked is None else online
+        poses = placed_by_online_path(poses, frames, camera, config, path, note)
         source = scale.source if scale is not None and scale.factor is not None else 'none'
-        result = assemble(poses, records, store, polished, depth, source)
+        result = assemble(poses, records, store, polished, camera, depth, source)
         show(preview_of_result(result))
         masked = masked_share(store)
         return Refinement(result, records, poses, found, flow, polished, scale, plan, masked)

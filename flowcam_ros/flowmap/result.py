@@ -57,6 +57,7 @@ def assemble(
     records: list[FrameRecord],
     store: FrameStore,
     polished: Polished,
+    camera: CameraModel,
     depth: DepthMaps,
     scale_source: str,
 ) -> Reconstruction:
@@ -67,6 +68,7 @@ def assemble(
         records: of all frames.
         store: of the chosen frames.
         polished: their poses, the points and the lens.
+        camera: refined, of the recording's pictures.
         depth: keyed by number of the chosen frame.
         scale_source: of the unit.
     """
@@ -80,7 +82,7 @@ def assemble(
         Trajectory(stamps, np.stack([p.world_from_camera for p in placed_frames])),
         tuple(names[int(s)] for s in stamps),
         chosen,
-        camera_of(store, polished),
+        camera,
         _points(store, polished, frame_of, original, tracking),
         _Renumbered(depth, frame_of),
         scale_source,

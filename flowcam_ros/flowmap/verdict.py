@@ -17,6 +17,7 @@ _MEDIAN_LIMITS = (0.0015, 0.004)
 _P90_LIMITS = (0.006, 0.015)
 _WEAK_LIMITS = (0.05, 0.25)
 _POSELESS_BAD = 0.1
+_TRACKED_BAD = 0.5
 # Below the first angle depth is guesswork, below the second it is shaky (COLMAP filters at 1.5).
 _PARALLAX_LIMITS_DEG = (0.5, 1.5)
 _FOCAL_LIMITS = (0.05, 0.2)
@@ -48,7 +49,8 @@ def _grade(value: float, limits: tuple[float, float]) -> Level:
 def _poses(e: Evidence) -> Iterator[Finding]:
     lost = e.frames_without_pose
     if lost == 0:
-        yield Finding(Level.GOOD, f'All {count(e.frames_read, "frame")} have a pose.')
+        if e.frames_tracked == 0:
+            yield Finding(Level.GOOD, f'All {count(e.frames_read, "frame")} have a pose.')
         return
     yield Finding(
         Level.BAD if lost > _POSELESS_BAD * e.frames_read else Level.WARNING,
@@ -61,7 +63,7 @@ def _poses(e: Evidence) -> Iterator[Finding]:
 def _tracked(e: Evidence) -> Iterator[Finding]:
     if e.frames_tracked:
         yield Finding(
-            Level.WARNING,
+            Level.BAD if e.frames_tracked > _TRACKED_BAD * e.frames_read else Level.WARNING,
             f'{count(e.frames_tracked, "frame")} of {e.frames_read} '
             f'{several(e.frames_tracked, "has", "have")} a pose by the online path alone, as too '
             'little in them corresponds to others.',
@@ -236,7 +238,7 @@ def _left_out(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             f'{window[0].upper()}{window[1:].rstrip(".")}.',
-            'Their poses come from their neighbours, if at all; look at them in the path.',
+            'Their poses come from their neighbours or the online path; look at them there.',
         )
 
 

@@ -101,6 +101,7 @@ def _solved(start: list[Matrix4 | None], relations: Sequence[Relation]) -> list[
         np.zeros(7 * len(free)),
         loss='soft_l1',
         f_scale=_ROBUST,
+        x_scale='jac',
         jac_sparsity=_touched(used, free),
     )
     return moved(fit.x)

@@ -57,13 +57,17 @@ def tracks_of(
 def thinned(tracks: Tracks, one_of: int) -> Tracks:
     """Return one of so many points, with all that sees it; all for 1.
 
-    Frames that would be left with few observations keep all of their points.
+    Frames that would be left with too few observations keep more of their points.
     """
     if one_of == 1:
         return tracks
-    chosen = np.arange(tracks.points) % one_of == 0
-    left = np.bincount(tracks.frame[chosen[tracks.point]], minlength=_frames(tracks))
-    chosen[tracks.point[(left < _FEW)[tracks.frame]]] = True
+    # every point has its turn; frames take those whose turn is next until they have enough
+    turn = np.arange(tracks.points) % one_of
+    order = np.lexsort((turn[tracks.point], tracks.frame))
+    frame = tracks.frame[order]
+    rank = np.arange(len(frame)) - np.searchsorted(frame, frame)
+    chosen = turn == 0
+    chosen[tracks.point[order[rank < _FEW]]] = True
     return tracks_of(tracks, chosen[tracks.point])[0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from flowcam_ros.flowmap.frame_config import FrameStoreConfig
 from flowcam_ros.flowmap.frame_record import Fate, FrameRecord
 from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
-from flowcam_ros.flowmap.measured import measured_depths
+from flowcam_ros.flowmap.measured import MeasuredDepths, measured_depths
 from flowcam_ros.flowmap.metric import scaled
 from flowcam_ros.flowmap.metric_polish import in_metres, polish_metric
 from flowcam_ros.flowmap.path_scale import KnownPath
@@ -153,6 +154,36 @@ def test_depth_is_not_blamed_for_a_scene_that_was_bent(
     assert (after.inverse_depth[after.information == 0] == 0).all()
     assert np.allclose(before.as_promised().information, before.information * before.excess)
     assert length_ratio(found, views) == pytest.approx(1.0, abs=0.005)
+
+
+def test_depth_is_believed_first_and_then_as_far_as_it_fits(
+    tmp_path: Path, result: Polished, views: ExactViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[MeasuredDepths] = []
+
+    def seen(polished: Polished, depths: MeasuredDepths, *rest: Any) -> Polished:
+        given.append(depths)
+        return polish_metric(polished, depths, *rest)
+
+    monkeypatch.setattr('flowcam_ros.flowmap.metric_polish.polish_metric', seen)
+    metric(stored(tmp_path, views, depth=True, waves=0.05), result, None)
+    first, second = given
+    assert first.excess == 1.0 and second.excess > 2.0
+    both = (first.information > 0) & (second.information > 0)
+    assert np.allclose(first.information[both], second.information[both] * second.excess)
+
+
+def test_depth_counts_more_than_pixels_whose_errors_go_together(
+    store: FrameStore, result: Polished, views: ExactViews
+) -> None:
+    centre = 0.5 * np.array([WIDTH - 1, HEIGHT - 1])
+    away = (result.tracks.pixel - centre) / WIDTH
+    bulged = centre + WIDTH * away * (1.0 + 0.2 * np.square(away).sum(-1))[:, None]
+    tracks = dataclasses.replace(result.tracks, pixel=bulged.astype(np.float32))
+    found, _ = metric(store, dataclasses.replace(result, tracks=tracks), None)
+    first = views.poses[0] @ found.poses[0].numpy()
+    # with the promised variances of both it is 0.0326
+    assert pose_errors(first @ found.poses.numpy(), views.poses)[0] < 0.030
 
 
 def test_a_sensor_that_sees_waves_is_found_out(

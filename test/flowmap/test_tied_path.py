@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from flowcam_ros.flowmap.placing import PlacedFrame, Placement
 from flowcam_ros.flowmap.refine_config import IntrinsicsConfig, RefineConfig
 from flowcam_ros.flowmap.tied_path import placed_by_online_path, tied_to
 from flowcam_ros.geometry import se3
+from flowcam_ros.geometry.frame import Frame
+from flowcam_ros.odometry.pipeline import VisualOdometry
 from flowcam_ros.sequences.synthetic import SyntheticSequence, parse_synthetic
 
 COUNT = 12
@@ -83,12 +87,37 @@ def test_drift_is_spread_between_two_anchors_and_told() -> None:
     assert all(errors(closed)[k] < 3.0 * sigma[k] for k in range(2, 10))
 
 
-def test_what_the_online_path_does_not_know_stays() -> None:
+def test_beyond_what_the_online_path_knows_the_camera_stays() -> None:
     before = frames([0, 1])
     found = tied_to(online(known=slice(0, 6)), before)
     assert [frame.placement for frame in found[6:]] == [Placement.INTERPOLATED] * 6
-    assert found[6:] == before[6:]
+    # they stay with the last that is known
+    for frame in found[6:]:
+        assert np.allclose(frame.world_from_camera, found[5].world_from_camera)
     assert found[5].placement is Placement.TRACKED
+
+
+def test_what_the_online_path_does_not_know_lies_between_what_it_does() -> None:
+    path = online()
+    known = np.arange(COUNT) != 6
+    gap = OnlinePath(path.stamps_ns[known], path.world_from_camera[known])
+    found = tied_to(gap, frames([0, 11]))
+    assert found[6].placement is Placement.INTERPOLATED
+    assert errors(found)[6] < 0.1
+    assert errors(found)[[5, 7]].max() < 1e-9
+
+
+def test_a_way_out_and_back_is_no_surer_than_it_is_long() -> None:
+    way = np.tile(np.eye(4), (COUNT, 1, 1))
+    way[:, 0, 3] = np.abs(np.arange(COUNT) - 6) - 6.0
+    before = [
+        dataclasses.replace(frame, world_from_camera=pose)
+        for frame, pose in zip(frames([0, 1]), way, strict=True)
+    ]
+    found = tied_to(OnlinePath(STAMPS, way), before)
+    sigma = [frame.covariance[0, 0] ** 0.5 for frame in found]
+    assert all(before < after for before, after in pairwise(sigma[1:]))
+    assert 0.1 < sigma[11] < 1.0
 
 
 @pytest.mark.parametrize('placed', [[], [3]])
@@ -133,17 +162,28 @@ def recording(*loose: int) -> tuple[SyntheticSequence, list[PlacedFrame]]:
 
 
 @pytest.mark.parametrize('mode', ['known', 'refine', 'unknown'])
-def test_the_path_is_found_where_it_is_needed_with_the_camera_that_is_known(mode: str) -> None:
+def test_the_path_is_found_where_it_is_needed_with_the_camera_that_is_known(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: set[float] = set()
+    process = VisualOdometry.process
+
+    def seen(odometry: VisualOdometry, frame: Frame) -> Any:
+        used.add(frame.camera.fx)
+        return process(odometry, frame)
+
+    monkeypatch.setattr(VisualOdometry, 'process', seen)
     sequence, placed = recording(3, 4, 7)
-    true = sequence.camera
-    wrong = dataclasses.replace(true, fx=1.5 * true.fx, fy=1.5 * true.fy)
-    unknown = mode == 'unknown'
-    frames = [dataclasses.replace(f, camera=wrong) for f in sequence] if unknown else sequence
+    given, found_camera = (
+        dataclasses.replace(sequence.camera, fx=factor * sequence.camera.fx)
+        for factor in (1.01, 1.02)
+    )
+    frames = [dataclasses.replace(f, camera=given) for f in sequence]
     notes: list[str] = []
     config = RefineConfig(intrinsics=IntrinsicsConfig(mode=mode))
-    camera = true if unknown else wrong
-    found = placed_by_online_path(placed, frames, camera, config, None, notes.append)
+    found = placed_by_online_path(placed, frames, found_camera, config, None, notes.append)
     assert notes == ['online path, for 3 frames that correspond to no others']
+    assert used == {(found_camera if mode == 'unknown' else given).fx}
     truth = sequence.ground_truth().world_from_camera
     for k in (3, 4, 7):
         assert found[k].placement is Placement.TRACKED
@@ -151,8 +191,9 @@ def test_the_path_is_found_where_it_is_needed_with_the_camera_that_is_known(mode
         assert np.linalg.norm(off) < 0.005
 
 
-def test_it_is_not_found_without_need() -> None:
-    sequence, placed = recording()
+@pytest.mark.parametrize('loose', [(), (3,), (0, 2, 7), (0, 1, 2, 3, 4, 5, 7)])
+def test_it_is_not_found_where_it_helps_nobody(loose: tuple[int, ...]) -> None:
+    sequence, placed = recording(*loose)
     notes: list[str] = []
     found = placed_by_online_path(
         placed, sequence, sequence.camera, RefineConfig(), None, notes.append

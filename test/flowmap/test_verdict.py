@@ -37,12 +37,21 @@ def test_a_good_result_is_called_good() -> None:
     assert not any(finding.remedy for finding in verdict.findings)
 
 
+def test_all_have_a_pose_only_where_it_is_more_than_tracked() -> None:
+    told = 'All 100 frames have a pose.'
+    assert told in {finding.what for finding in judge(FINE).findings}
+    tracked = judge(replace(FINE, frames_tracked=1))
+    assert told not in {finding.what for finding in tracked.findings}
+
+
 @pytest.mark.parametrize(
     ('change', 'level', 'words'),
     [
         ({'frames_without_pose': 3}, Level.WARNING, '3 frames of 100 have no pose'),
         ({'frames_without_pose': 1}, Level.WARNING, '1 frame of 100 has no pose'),
         ({'frames_without_pose': 30}, Level.BAD, '30 frames of 100 have no pose'),
+        ({'frames_tracked': 1}, Level.WARNING, '1 frame of 100 has a pose by the online path'),
+        ({'frames_tracked': 60}, Level.BAD, '60 frames of 100 have a pose by the online path'),
         ({'frames_chosen': 10}, Level.WARNING, 'Only 10 frames'),
         ({'frames_chosen': 1}, Level.BAD, 'Only 1 frame '),
         ({'frames_blurred': 30}, Level.WARNING, 'blurred'),

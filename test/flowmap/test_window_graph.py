@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from exact_windows import random_similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import least_squares
 
 from flowcam_ros.flowmap.window_graph import join
 from flowcam_ros.flowmap.window_relation import Relation
@@ -18,14 +22,18 @@ SIGMA = np.array([0.02, 0.02, 0.02, 0.01, 0.01, 0.01, 0.02])
 
 
 def relation(
-    first: int, second: int, worlds: list[Matrix4], error: np.ndarray | None = None
+    first: int,
+    second: int,
+    worlds: list[Matrix4],
+    error: np.ndarray | None = None,
+    unit: float = 1.0,
 ) -> Relation:
-    """Return what is measured between two windows, with an error step."""
+    """Return what is measured between two windows, with an error step, lengths in any unit."""
     exact = inverse(worlds[first]) @ worlds[second]
     step = np.zeros(7) if error is None else error
-    return Relation(
-        first, second, exact @ similarity(step), np.zeros(3), np.diag(1.0 / SIGMA), 100
-    )
+    centre = np.array([0.0, 0.0, 3.0 * (unit - 1.0)])
+    sigma = SIGMA * np.repeat([unit, 1.0], (3, 4))
+    return Relation(first, second, exact @ similarity(step), centre, np.diag(1.0 / sigma), 100)
 
 
 def circle(count: int) -> list[Matrix4]:
@@ -116,14 +124,25 @@ def test_windows_that_overlap_beyond_the_next_one_are_no_loop() -> None:
     assert off(join(windows(4), [10] * 4, [*chain, wrong]), worlds).max() < 1e-6
 
 
-def test_many_windows_are_joined_exactly() -> None:
-    worlds = circle(60)
+@pytest.mark.parametrize('unit', [1.0, 10.0])
+def test_many_windows_are_joined_in_few_steps_in_any_unit(
+    unit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        fit = least_squares(*args, **options)
+        steps.append(fit.nfev)
+        return fit
+
+    monkeypatch.setattr('flowcam_ros.flowmap.window_graph.least_squares', counted)
+    worlds = circle(40)
+    for world in worlds:
+        world[:3, 3] *= unit
     random = np.random.default_rng(0)
-    ends = [(k, k + step) for step in (1, 2, 20) for k in range(60 - step)]
-    off_by = [0.1 * SIGMA * random.normal(size=7) for _ in ends]
-    found = join(
-        windows(60),
-        [10] * 60,
-        [relation(a, b, worlds, step) for (a, b), step in zip(ends, off_by, strict=True)],
-    )
-    assert off(found, worlds).max() < 0.02
+    ends = [(k, k + step) for step in (1, 2, 20) for k in range(40 - step)]
+    scale = 0.1 * SIGMA * np.repeat([unit, 1.0], (3, 4))
+    measured = [relation(a, b, worlds, scale * random.normal(size=7), unit) for a, b in ends]
+    found = join(windows(40), [10] * 40, measured)
+    assert off(found, worlds).max() < 0.03 * unit
+    assert sum(steps) < 40

@@ -97,6 +97,17 @@ def test_frames_with_few_observations_keep_all_of_their_points() -> None:
     assert np.count_nonzero(some.frame == 0) < 0.35 * np.count_nonzero(poor.frame == 0)
 
 
+def test_thinning_more_keeps_fewer() -> None:
+    views = ExactViews(walk(20), lens())
+    tracks = views.tracks(views.points(6000))
+    sizes = [len(thinned(tracks, k)) for k in (1, 2, 4, 8, 16, 64)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[2] < 0.3 * sizes[0]
+    some = thinned(tracks, 64)
+    assert np.bincount(some.frame).min() >= 200
+    assert len(some) < 0.25 * len(tracks)
+
+
 def test_as_many_points_are_kept_as_may_be() -> None:
     views = ExactViews(walk(5), lens())
     tracks = views.tracks(views.points(3000))
