@@ -21,10 +21,10 @@ from flowcam_ros.flowmap.frame_store import FrameStore
 from flowcam_ros.flowmap.frame_writer import FrameWriter
 from flowcam_ros.flowmap.lens import Lens
 from flowcam_ros.flowmap.metric import to_metres
-from flowcam_ros.flowmap.placing import Placement
+from flowcam_ros.flowmap.placing import PlacedFrame, Placement
 from flowcam_ros.flowmap.polish import Polished
-from flowcam_ros.flowmap.reconstruction import DepthMap, DepthMaps
-from flowcam_ros.flowmap.result import assemble, correction_of, placed
+from flowcam_ros.flowmap.reconstruction import DepthMap, DepthMaps, Reconstruction
+from flowcam_ros.flowmap.result import assemble, camera_of, correction_of, placed
 from flowcam_ros.geometry.distortion import project
 from flowcam_ros.geometry.frame import Frame
 from flowcam_ros.sequences import open_sequence
@@ -165,10 +165,17 @@ def test_every_frame_is_placed(world: World) -> None:
         assert np.abs(found[k].world_from_camera - world.poses[k]).max() < 0.02
 
 
+def assembled(
+    world: World, found: list[PlacedFrame], polished: Polished, depth: DepthStore, source: str
+) -> Reconstruction:
+    camera = camera_of(world.store, polished)
+    return assemble(found, world.records, world.store, polished, camera, depth, source)
+
+
 def test_the_parts_are_put_together(world: World, depth: DepthStore) -> None:
     polished = world.polished(1.0, (True, True, True, False))
     found = placed(world.frames, world.store, polished, MAX_PIXELS)
-    result = assemble(found, world.records, world.store, polished, depth, 'depth')
+    result = assembled(world, found, polished, depth, 'depth')
     assert result.names == tuple(f'{k}.png' for k in range(6))
     assert result.chosen.tolist() == [True, False, True, False, True, False]
     assert result.camera == world.frames[0].camera, 'nothing was changed about the lens'
@@ -189,7 +196,7 @@ def test_the_parts_are_put_together(world: World, depth: DepthStore) -> None:
 def test_points_have_the_colours_of_the_picture(world: World, depth: DepthStore) -> None:
     polished = world.polished(1.0)
     found = placed(world.frames, world.store, polished, MAX_PIXELS)
-    result = assemble(found, world.records, world.store, polished, depth, 'none')
+    result = assembled(world, found, polished, depth, 'none')
     first = np.searchsorted(result.points.point, np.arange(len(result.points.positions)))
     at = np.rint(result.points.pixels[first]).astype(int)
     frame = result.points.frame[first]
@@ -211,7 +218,7 @@ def test_a_changed_lens_changes_the_camera(world: World, depth: DepthStore) -> N
     assert correction.focal_scale == pytest.approx(1.05)
     polished = dataclasses.replace(world.polished(1.0), lens=own)
     found = placed(world.frames, world.store, polished, MAX_PIXELS)
-    camera = assemble(found, world.records, world.store, polished, depth, 'none').camera
+    camera = assembled(world, found, polished, depth, 'none').camera
     original = world.frames[0].camera
     assert camera.fx == pytest.approx(1.05 * original.fx)
     assert camera.distortion[0] == pytest.approx(-0.02)
