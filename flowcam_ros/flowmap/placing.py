@@ -77,6 +77,26 @@ def place_frames(
             yield placer.place(frame)
 
 
+def placed_between(stamp_ns: int, path: Trajectory) -> PlacedFrame:
+    """Interpolate on SE(3) by time; before the first and after the last, stay there.
+
+    Args:
+        stamp_ns: of the frame.
+        path: poses that are known, at least one.
+    """
+    after = int(np.searchsorted(path.stamps_ns, stamp_ns))
+    near = slice(max(after - 1, 0), after + 1)
+    stamps, poses = path.stamps_ns[near], path.world_from_camera[near]
+    gap = int(stamps[-1] - stamps[0])
+    stamp = np.clip(np.array([stamp_ns]), stamps[0], stamps[-1])
+    pose = interpolated(Trajectory(stamps, poses), stamp, gap)[0][0]
+    way = log(inverse(poses[0]) @ poses[-1])
+    share = min(stamp_ns - int(stamps[0]), int(stamps[-1]) - stamp_ns) / max(gap, 1)
+    # unknown motion between: as far off as the nearer neighbour is, at most
+    sigma = max(share, 0.0) * np.repeat([np.linalg.norm(way[:3]), np.linalg.norm(way[3:])], 3)
+    return PlacedFrame(stamp_ns, Placement.INTERPOLATED, pose, np.diag(sigma**2))
+
+
 class FramePlacer:
     """Places one frame after the other; two anchors are in memory.
 
@@ -104,7 +124,7 @@ class FramePlacer:
             pose = self._anchors.world_from_camera[after]
             return PlacedFrame(frame.stamp_ns, Placement.OPTIMISED, pose, np.zeros((6, 6)))
         near = [index for index in (after - 1, after) if 0 <= index < len(stamps)]
-        between = self._between(frame.stamp_ns, near)
+        between = placed_between(frame.stamp_ns, self._path)
         if frame.camera != self._original:
             return between
         try:
@@ -112,19 +132,6 @@ class FramePlacer:
         except FrameRejected:
             return between
         return self._matched(prepared, near, between) or between
-
-    def _between(self, stamp_ns: int, near: list[int]) -> PlacedFrame:
-        """Interpolate on SE(3) by time; before the first and after the last, stay there."""
-        stamps, poses = self._anchors.stamps_ns, self._anchors.world_from_camera
-        first, last = near[0], near[-1]
-        gap = int(stamps[last] - stamps[first])
-        stamp = np.clip(np.array([stamp_ns]), stamps[first], stamps[last])
-        pose = interpolated(self._path, stamp, max(gap, 0))[0][0]
-        way = log(inverse(poses[first]) @ poses[last])
-        share = min(stamp_ns - int(stamps[first]), int(stamps[last]) - stamp_ns) / max(gap, 1)
-        # unknown motion between: as far off as the nearer neighbour is, at most
-        sigma = max(share, 0.0) * np.repeat([np.linalg.norm(way[:3]), np.linalg.norm(way[3:])], 3)
-        return PlacedFrame(stamp_ns, Placement.INTERPOLATED, pose, np.diag(sigma**2))
 
     def _matched(
         self, frame: PreparedFrame, near: list[int], between: PlacedFrame

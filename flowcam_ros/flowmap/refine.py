@@ -172,15 +172,7 @@ class Refiner:
         give_memory_back()
         show(preview_of_flow(store, flow))
         tell('adjusting')
-        tracks = thinned(tracks_to_adjust(found, flow.reached)[0], plan.thinned)
-        tracks = thinned(tracks, one_of(len(tracks), config.polish.observations))
-        prior = prior_of(flow.lens, store.index.tracking, config)
-        polished = polish_flow(tracks, flow, prior, config.polish, self._listener.on_polish)
-        give_memory_back()
-        known_path = known_path if config.scale.odometry else None
-        polished, scale = in_metres(
-            store, polished, known_path, config.polish, self._listener.on_polish
-        )
+        polished, scale = self._adjusted(store, found, flow, plan, known_path)
         show(preview_of_polished(store, polished))
         tell('depth')
         note = self._listener.on_note
@@ -188,6 +180,7 @@ class Refiner:
         tell('placing')
         poses = placed(frames, store, polished, config.store.max_pixels)
         camera = camera_of(store, polished)
+        # only of poses found here it is known which are believed
         path = None if tracked is None else online
         poses = placed_by_online_path(poses, frames, camera, config, path, note)
         source = scale.source if scale is not None and scale.factor is not None else 'none'
@@ -195,6 +188,25 @@ class Refiner:
         show(preview_of_result(result))
         masked = masked_share(store)
         return Refinement(result, records, poses, found, flow, polished, scale, plan, masked)
+
+    def _adjusted(
+        self,
+        store: FrameStore,
+        found: Correspondences,
+        flow: FlowStage,
+        plan: MemoryPlan,
+        known_path: KnownPath | None,
+    ) -> tuple[Polished, MetricScale | None]:
+        """Adjust poses, lens and points, and bring them to metres where anything tells those."""
+        config, on_step = plan.config, self._listener.on_polish
+        tracks = thinned(tracks_to_adjust(found, flow.reached)[0], plan.thinned)
+        tracks = thinned(tracks, one_of(len(tracks), config.polish.observations))
+        prior = prior_of(flow.lens, store.index.tracking, config)
+        polished = polish_flow(tracks, flow, prior, config.polish, on_step)
+        del tracks
+        give_memory_back()
+        known_path = known_path if config.scale.odometry else None
+        return in_metres(store, polished, known_path, config.polish, on_step)
 
     def _choose(
         self, frames: Iterable[Frame], work: Path, expected: int | None

@@ -15,11 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from flowcam_ros.flowmap.online_path import OnlinePath, TrackedFrames
-from flowcam_ros.flowmap.placing import PlacedFrame, Placement
+from flowcam_ros.flowmap.placing import PlacedFrame, Placement, placed_between
 from flowcam_ros.flowmap.refine_config import RefineConfig
 from flowcam_ros.geometry.camera import CameraModel
 from flowcam_ros.geometry.frame import Frame
-from flowcam_ros.geometry.interpolation import interpolated
 from flowcam_ros.geometry.se3 import exp, inverse, log
 from flowcam_ros.geometry.trajectory import Trajectory
 
@@ -97,12 +96,9 @@ def _interpolated_anew(placed: Sequence[PlacedFrame]) -> list[PlacedFrame]:
         np.array([p.stamp_ns for p in firm], np.int64),
         np.stack([p.world_from_camera for p in firm]),
     )
-    first, last = firm[0].stamp_ns, firm[-1].stamp_ns
-    stamps = np.clip([p.stamp_ns for p in placed], first, last)
-    poses, _ = interpolated(path, stamps, last - first)
     return [
-        dataclasses.replace(frame, world_from_camera=pose) if is_loose else frame
-        for frame, pose, is_loose in zip(placed, poses, loose, strict=True)
+        placed_between(frame.stamp_ns, path) if is_loose else frame
+        for frame, is_loose in zip(placed, loose, strict=True)
     ]
 
 
